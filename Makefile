@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Every target sets up what it needs; `make` alone lists them.
+# ARGS goes to ansible-playbook (make cutover ARGS='-e cutover_ids=keep') or to pytest (make unit ARGS='-k codec').
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+ARGS ?=
+
+VENV := .venv
+DEMO_DIR := $(or $(PG_CUTOVER_DEMO_DIR),/var/lib/pg-cutover-demo)
+PLAY := $(VENV)/bin/ansible-playbook -i inventories/demo
+PYTEST := $(VENV)/bin/pytest
+
+# The demo's servers. acl lets Ansible become the user postgres from an ordinary account.
+DATABASE_PACKAGES := postgresql
+DEMO_PACKAGES := $(DATABASE_PACKAGES) pgbouncer haproxy acl
+
+# What mypy checks: the engine, what wraps it, and what the tests stand on.
+TYPED := $(wildcard .ci/contain.py module_utils/cutover library/*.py action_plugins/*.py filter_plugins/*.py tests/support tests/conftest.py bench)
+
+# The configuration holds in any folder, also in one that Ansible would distrust (writable by others).
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Ansible refuses to work without a UTF-8 locale; a cluster made by the demo must not depend on the caller's either.
+export LC_ALL := C.UTF-8
+
+.PHONY: help
+help:
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## the controller's tools, exactly as locked, in .venv/
+	@.ci/setup
+
+# ---------------------------------------------------------------- the demo and its migration
+
+.PHONY: demo-packages
+demo-packages: setup
+	@.ci/setup --root
+	@.ci/setup --system $(DEMO_PACKAGES)
+
+.PHONY: cutover
+cutover: demo-up ## move the demo application from SQLite to PostgreSQL
+	@$(PLAY) playbooks/cutover.yml $(ARGS)
+
+.PHONY: rollback
+rollback: demo-packages ## take the demo application back to SQLite
+	@$(PLAY) playbooks/rollback.yml $(ARGS)
+
+.PHONY: status
+status: setup ## where the demo's migration stands and what comes next
+	@.ci/setup --root
+	@$(PLAY) playbooks/status.yml $(ARGS)
+
+.PHONY: demo-up
+demo-up: demo-packages ## start the demo application on SQLite, with HAProxy in front
+	@$(PLAY) demo/up.yml
+
+.PHONY: demo-down
+demo-down: setup ## stop the demo and remove everything of it
+	@.ci/setup --root
+	@$(PLAY) demo/down.yml
+
+# ---------------------------------------------------------------- checks
+
+.PHONY: test
+test: lint unit integration e2e ## all checks, the fast ones first
+
+.PHONY: lint
+lint: setup ## ruff, mypy, yamllint, ansible-lint
+	ruff check .
+	ruff format --check .
+	mypy $(TYPED)
+	yamllint --strict .
+	ansible-lint --offline --profile production
+
+.PHONY: unit
+unit: setup ## tests that need no server
+	@$(PYTEST) tests/unit $(ARGS)
+
+.PHONY: integration
+integration: setup ## tests against a temporary PostgreSQL
+	@.ci/setup --system $(DATABASE_PACKAGES)
+	@$(PYTEST) tests/integration $(ARGS)
+
+.PHONY: e2e
+e2e: demo-packages ## tests that run the playbooks against real services
+	@$(PYTEST) tests/e2e $(ARGS)
+
+.PHONY: bench
+bench: setup ## throughput of copy and verify beside a plain COPY
+	@.ci/setup --system $(DATABASE_PACKAGES)
+	@$(VENV)/bin/python bench/run.py $(ARGS)
+
+# ---------------------------------------------------------------- upkeep
+
+.PHONY: lock
+lock: setup ## write requirements.lock anew from pyproject.toml (UPGRADE=1: newer versions)
+	@UV_PYTHON_DOWNLOADS=never $(VENV)/bin/uv pip compile pyproject.toml --quiet --output-file requirements.lock \
+		--universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url \
+		--custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+
+.PHONY: clean
+clean: ## stop the demo, remove caches (reports and .venv stay)
+	@if [[ -e $(DEMO_DIR) ]]; then $(MAKE) demo-down; fi
+	@rm -rf .cache .ansible .hypothesis .molecule .mypy_cache .pytest_cache .ruff_cache
+	@find . -path ./.venv -prune -o -path ./.git -prune -o -type d -name __pycache__ -exec rm -rf {} +
+
+.PHONY: distclean
+distclean: clean ## clean, and remove .venv
+	@rm -rf .venv

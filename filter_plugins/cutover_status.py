@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Puts what status.yml found into a few lines for the operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+_ON_POSTGRESQL = ("switching", "switched", "released", "leaving")
+
+
+def status_lines(looked: Mapping[str, Any]) -> list[str]:
+    """The lines of status.yml.
+
+    looked: {name, path, status, holder, fence, access, applications: {host: answer}, proxies: {host: state}}, where
+    fence, access and the answers are what the tasks registered, failures included.
+    """
+    status, access = looked["status"], looked["access"]
+    since = f" (since {status['since'][:19]}Z)" if status["since"] else ""
+    later = f", from {status['keep_until']}" if status["keep_until"] else ""
+    return [
+        f"{looked['name']}: {status['text']}{since}.",
+        f"Next:        {status['next']}{later}.",
+        f"Going back:  {_back(status, access)}.",
+        f"Source:      {looked['path']}: {_source(looked['fence'])}",
+        f"PostgreSQL:  {_target(access)}",
+        f"Application: {_each(looked['applications'], _application)}",
+        f"Proxy:       {_each(looked['proxies'], lambda state: f'maintenance {state}')}",
+        f"Run:         {_holder(looked['holder'])}",
+    ]
+
+
+def _back(status: Mapping[str, Any], access: Mapping[str, Any]) -> str:
+    if status["stage"] not in _ON_POSTGRESQL:
+        return str(status["back"])
+    if "in_use_since" not in access:
+        return "whether it is free of loss cannot be told, because PostgreSQL does not answer"
+    if access["writes"] is None:
+        return "whether it is free of loss cannot be told, because PostgreSQL lost its statistics; rollback.yml counts"
+    if not access["writes"]:
+        return "free of loss at this moment: nothing was written to PostgreSQL since the switch"
+    counts = ", ".join(f"{entry['table']}: {entry['writes']}" for entry in access["writes"])
+    return f"possible, but writes made on PostgreSQL since the switch would be left behind (about {counts})"
+
+
+def _source(fence: Mapping[str, Any]) -> str:
+    if "id" not in fence:
+        return str(fence.get("msg", "was not asked"))
+    return f"refuses writes (fence {fence['id']})" if fence["id"] else "takes writes"
+
+
+def _target(access: Mapping[str, Any]) -> str:
+    if "in_use_since" not in access:
+        return str(access.get("msg", "was not asked"))
+    since = access["in_use_since"]
+    return f"the application may write since {since} UTC" if since else "closed to the application"
+
+
+def _application(answer: Mapping[str, Any]) -> str:
+    if answer.get("status", -1) < 100:
+        return "does not answer"
+    database = (answer.get("json") or {}).get("database")
+    return f"answers {answer['status']}" + (f", database {database}" if database else "")
+
+
+def _holder(holder: Mapping[str, Any]) -> str:
+    if not holder:
+        return "none is at work."
+    return f"run {holder['run']} of {holder['playbook']} holds the lock since {holder['since']}."
+
+
+def _each(hosts: Mapping[str, Any], say: Callable[[Any], str]) -> str:
+    return ", ".join(f"{host} {say(found)}" for host, found in hosts.items()) or "none in the inventory"
+
+
+class FilterModule:
+    """Ansible's entry point."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """The filters by name."""
+        return {"cutover_status_lines": status_lines}

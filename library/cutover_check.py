@@ -1,0 +1,122 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Find everything that stands in the way of a cutover, changing nothing."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: cutover_check
+short_description: Find everything that stands in the way of a cutover
+description:
+  - Puts every value of every row through its codec without sending it anywhere, looks for orphaned foreign keys,
+    and asks the target whether it can take the rows.
+  - Reports all findings at once. A finding is no failure of the module.
+version_added: 0.1.0
+author:
+  - pg-cutover contributors
+options:
+  source_path:
+    description: The SQLite file.
+    type: path
+    required: true
+  plan:
+    description: The plan, from M(cutover_plan).
+    type: dict
+    required: true
+  target_url:
+    description: The owner's URL of the target. Without it the target is not asked.
+    type: str
+  values:
+    description: Whether the source's values and foreign keys are checked.
+    type: bool
+    default: true
+  workers:
+    description: Processes that read. 0 means one for each core.
+    type: int
+    default: 0
+  progress_file:
+    description: Where progress is written while the module runs.
+    type: path
+attributes:
+  check_mode:
+    description: Changes nothing in any case.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Check every value and the target
+  cutover_check:
+    source_path: /srv/app/app.sqlite
+    plan: "{{ planned.plan }}"
+    target_url: "{{ cutover_target_url }}"
+  register: checked
+"""
+
+RETURN = r"""
+findings:
+  description: What was found, each with the entry of the plan that settles it.
+  returned: success
+  type: list
+  elements: dict
+target:
+  description: Facts about the target, empty when it was not asked or does not answer.
+  returned: success
+  type: dict
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.cutover.check import check_values
+from ansible.module_utils.cutover.errors import Finding, TargetError
+from ansible.module_utils.cutover.plan.model import Plan
+from ansible.module_utils.cutover.structure import check_references
+from ansible.module_utils.cutover.target import catalog
+from ansible.module_utils.cutover.target.connect import connect
+from ansible.module_utils.cutover_module import LONG, PLAN, SOURCE, plan_of, run, workers_of
+
+
+def _target(url: str, plan: Plan) -> tuple[dict[str, Any], list[Finding]]:
+    try:
+        connection = connect(url, autocommit=True)
+    except TargetError as error:
+        return {}, [Finding("error", error.message)]
+    try:
+        server = catalog.inspect(connection, plan.schema)
+        own = catalog.own_tables(connection)
+        return server.as_dict(), catalog.findings(server, own, plan.source["size_bytes"])
+    finally:
+        connection.close()
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **SOURCE,
+            **PLAN,
+            **LONG,
+            "target_url": {"type": "str", "no_log": True},
+            "values": {"type": "bool", "default": True},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+
+    def work() -> dict[str, Any]:
+        plan = plan_of(module)
+        found: list[Finding] = []
+        target: dict[str, Any] = {}
+        if params["target_url"]:
+            target, found = _target(params["target_url"], plan)
+        if params["values"]:
+            found += check_references(params["source_path"], plan)
+            found += check_values(params["source_path"], plan, workers_of(module), params["progress_file"])
+        return {"findings": [finding.as_dict() for finding in found], "target": target, "changed": False}
+
+    run(module, work)
+
+
+if __name__ == "__main__":
+    main()

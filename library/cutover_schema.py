@@ -1,0 +1,114 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Create the target's tables, and later its keys and indexes, from the plan."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: cutover_schema
+short_description: Create tables, keys and indexes in PostgreSQL from the plan
+description:
+  - C(tables) creates the tables without keys and indexes. Tables that an earlier run of the same migration made for
+    another plan are replaced; tables that are not the migration's own are never touched.
+  - C(finish) adds primary keys, indexes and foreign keys after the load, sets sequences above every value ever used,
+    and runs ANALYZE. What is there already stays.
+  - C(dropped) drops what the migration left behind for itself, not the application's tables.
+version_added: 0.1.0
+author:
+  - pg-cutover contributors
+options:
+  phase:
+    description: Which part is wanted.
+    type: str
+    choices: [tables, finish, dropped]
+    required: true
+  plan:
+    description: The plan, from M(cutover_plan).
+    type: dict
+    required: true
+  target_url:
+    description: The owner's URL of the target.
+    type: str
+    required: true
+  source_path:
+    description: The SQLite file that was copied. C(finish) reads the values of its sequences.
+    type: path
+  replace:
+    description: Replace the tables also when they hold a finished copy.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    description: Returns the statements without running them.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Create the tables
+  cutover_schema:
+    phase: tables
+    plan: "{{ planned.plan }}"
+    target_url: "{{ cutover_target_url }}"
+"""
+
+RETURN = r"""
+queries:
+  description: The statements that were run, or would be in check mode.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.cutover import ddl
+from ansible.module_utils.cutover.source.connect import open_readonly
+from ansible.module_utils.cutover.source.describe import describe
+from ansible.module_utils.cutover.target.connect import connect
+from ansible.module_utils.cutover_module import PLAN, TARGET, plan_of, run
+
+
+def _sequences(path: str) -> dict[str, int]:
+    source = open_readonly(path)
+    try:
+        return {table.name: table.sequence for table in describe(source, path).tables if table.sequence is not None}
+    finally:
+        source.close()
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **PLAN,
+            **TARGET,
+            "phase": {"type": "str", "choices": ["tables", "finish", "dropped"], "required": True},
+            "source_path": {"type": "path"},
+            "replace": {"type": "bool", "default": False},
+        },
+        required_if=[("phase", "finish", ["source_path"])],
+        supports_check_mode=True,
+    )
+    params = module.params
+
+    def work() -> dict[str, Any]:
+        plan = plan_of(module)
+        connection = connect(params["target_url"], autocommit=params["phase"] != "tables")
+        try:
+            if params["phase"] == "tables":
+                queries = ddl.create_tables(connection, plan, params["replace"], module.check_mode)
+            elif params["phase"] == "finish":
+                queries = ddl.finish(connection, plan, _sequences(params["source_path"]), module.check_mode)
+            else:
+                queries = ddl.drop_own(connection, module.check_mode)
+        finally:
+            connection.close()
+        return {"queries": queries, "changed": bool(queries)}
+
+    run(module, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who may write to PostgreSQL: the application's role from the switch on, nobody but the engine before and after."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from .ddl import OWN
+from .errors import CutoverError
+from .plan.model import Plan
+from .target.connect import explain, qualified, quote
+
+_WRITES = "INSERT, UPDATE, DELETE"
+_LOCK_TIMEOUT = "10s"
+
+
+def open_access(connection: Any, plan: Plan, role: str, check_mode: bool = False) -> list[str]:
+    """Let ``role`` read and write the plan's tables and note that the database is in use; return the statements."""
+    tables = _tables(plan)
+    statements: list[str] = []
+    if tables:
+        statements.append(f"GRANT USAGE ON SCHEMA {quote(plan.schema)} TO {quote(role)}")
+        statements.append(f"GRANT SELECT, {_WRITES} ON {tables} TO {quote(role)}")
+    try:
+        with connection, connection.cursor() as cursor:
+            for table in plan.tables:
+                if any(column.identity for column in table.columns):
+                    cursor.execute(
+                        "SELECT pg_get_serial_sequence(%s, %s)",
+                        (
+                            qualified(plan.schema, table.target),
+                            next(c.target for c in table.columns if c.identity),
+                        ),
+                    )
+                    statements.append(f"GRANT USAGE, SELECT ON SEQUENCE {cursor.fetchone()[0]} TO {quote(role)}")
+            cursor.execute(
+                f"SELECT in_use_since IS NOT NULL AND application_role = %s FROM {OWN}.migration WHERE name = %s",
+                (role, plan.name),
+            )
+            row = cursor.fetchone()
+            if row is None:
+                raise CutoverError("the target holds no such migration; run the copy first.")
+            if row[0]:
+                return []
+            if not check_mode:
+                for statement in statements:
+                    cursor.execute(statement)
+                cursor.execute(
+                    f"UPDATE {OWN}.migration SET in_use_since = coalesce(in_use_since, now() AT TIME ZONE 'UTC'),"
+                    # What was counted at the first opening stays: a rollback that was called off opens once more.
+                    " application_role = %s, written = coalesce(written, %s), was_in_use = true WHERE name = %s",
+                    (role, json.dumps(_written(cursor)), plan.name),
+                )
+    except connection.Error as error:
+        raise explain(error, "The application's role cannot be let in") from None
+    return statements
+
+
+def close_access(connection: Any, plan: Plan, check_mode: bool = False) -> list[str]:
+    """Take the right to write from the application's role, once its transactions in flight are done.
+
+    The tables are locked before the privileges go: a transaction that wrote has ended, a later one gets an error.
+    Returns the statements; none when nobody was let in. Raises TargetError when a transaction does not end in 10 s.
+    """
+    try:
+        with connection, connection.cursor() as cursor:
+            role = role_in_use(cursor, plan)
+            if role is None:
+                return []
+            tables = _tables(plan)
+            statements = [
+                f"LOCK TABLE {tables} IN EXCLUSIVE MODE",
+                f"REVOKE {_WRITES} ON {tables} FROM {quote(role)}",
+            ]
+            if not check_mode:
+                cursor.execute("SELECT set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))
+                for statement in statements:
+                    cursor.execute(statement)
+                cursor.execute(
+                    f"UPDATE {OWN}.migration SET in_use_since = NULL, application_role = NULL WHERE name = %s",
+                    (plan.name,),
+                )
+    except connection.Error as error:
+        raise explain(error, "PostgreSQL cannot be closed to writes of the application") from None
+    return statements
+
+
+def read_access(connection: Any, name: str) -> dict[str, Any]:
+    """{in_use_since: text, writes: [{table, writes}]} by PostgreSQL's statistics, which lag by about a second.
+
+    writes is None when the statistics do not go back to the switch: a crash of the server empties them.
+    """
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass(%s)", (f"{OWN}.migration",))
+            if cursor.fetchone()[0] is None:
+                return {"in_use_since": "", "writes": []}
+            cursor.execute(f"SELECT in_use_since, written FROM {OWN}.migration WHERE name = %s", (name,))
+            row = cursor.fetchone()
+            if row is None or row[0] is None:
+                return {"in_use_since": "", "writes": []}
+            before: dict[str, int] = row[1] or {}
+            now = _written(cursor)
+    except connection.Error as error:
+        raise explain(error, "PostgreSQL does not tell what was written") from None
+    counted = {table: count - before.get(table, 0) for table, count in sorted(now.items())}
+    writes = [{"table": table, "writes": count} for table, count in counted.items() if count]
+    return {
+        "in_use_since": f"{row[0]:%Y-%m-%d %H:%M:%S}",
+        "writes": None if any(count < 0 for count in counted.values()) else writes,
+    }
+
+
+def _written(cursor: Any) -> dict[str, int]:
+    """Rows ever inserted, updated and deleted in each of the migration's tables, by the server's statistics."""
+    cursor.execute(
+        "SELECT t.table_name, n_tup_ins + n_tup_upd + n_tup_del FROM pg_stat_user_tables s"
+        f" JOIN {OWN}.tables t ON t.schema_name = s.schemaname AND t.table_name = s.relname"
+    )
+    return {table: int(count) for table, count in cursor.fetchall()}
+
+
+def role_in_use(cursor: Any, plan: Plan) -> str | None:
+    """The application's role while the database is in use, else None."""
+    cursor.execute("SELECT to_regclass(%s)", (f"{OWN}.migration",))
+    if cursor.fetchone()[0] is None:
+        return None
+    cursor.execute(
+        f"SELECT application_role FROM {OWN}.migration WHERE name = %s AND in_use_since IS NOT NULL",
+        (plan.name,),
+    )
+    row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def _tables(plan: Plan) -> str:
+    return ", ".join(qualified(plan.schema, table.target) for table in plan.tables)

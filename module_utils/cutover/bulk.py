@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Streaming key ranges of the source through COPY, in parallel, each range with its record in one transaction."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Callable
+
+from . import ddl
+from .errors import CutoverError
+from .packer import COPY_HEADER, COPY_TRAILER, Packer, Row, refuse_row
+from .plan.model import Plan
+from .progress import Progress
+from .ranges import Range, dump, load, plan_ranges, read
+from .source.connect import open_readonly
+from .structure import check_structure
+from .target.catalog import OWN_SCHEMA
+from .target.connect import connect, explain, qualified, quote
+from .workers import run
+
+_OWN = quote(OWN_SCHEMA)
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What became of a range: rows and bytes sent, seconds, and per column the values that a rule touched."""
+
+    rows: int
+    bytes: int
+    seconds: float
+    rules: dict[str, int]
+
+
+class _Stream:
+    """A file for copy_expert that packs rows while they are read from it."""
+
+    def __init__(self, chunks: Iterator[tuple[bytes, int]]) -> None:
+        self._chunks = chunks
+        self._state = 0
+        self.rows = 0
+        self.bytes = 0
+        self.error: BaseException | None = None
+
+    def read(self, _size: int = -1) -> bytes:
+        """The next chunk, whatever its size; empty at the end."""
+        try:
+            return self._read()
+        except BaseException as error:
+            # psycopg2 turns it into an error of its own, with the text only.
+            self.error = error
+            raise
+
+    def _read(self) -> bytes:
+        if self._state == 0:
+            self._state = 1
+            return COPY_HEADER
+        if self._state == 2:
+            return b""
+        chunk = next(self._chunks, None)
+        if chunk is None:
+            self._state = 2
+            return COPY_TRAILER
+        self.rows += chunk[1]
+        self.bytes += len(chunk[0])
+        return chunk[0]
+
+
+def copy(
+    source_path: str,
+    target_url: str,
+    plan: Plan,
+    position: str,
+    workers: int,
+    progress: str | None = None,
+    replace: bool = False,
+    start_over: bool = False,
+) -> dict[str, Any]:
+    """Copy every row of the plan's tables, or what an interrupted run left to do.
+
+    position: names the frozen contents of the source. When it or the plan differs from what was copied before,
+    the tables are made anew and the copy starts over; replace: also when that copy was finished.
+    start_over: a finished copy is made anew even of the same contents.
+    Returns {tables: {name: {rows, bytes, seconds}}, rules: […], resumed: bool, sent: bool}. Raises Refused at the
+    first value that cannot be carried, SourceError, TargetError.
+    """
+    pieces, resumed = _prepare(source_path, target_url, plan, position, replace, start_over)
+    by_table = {table.name: table for table in plan.tables}
+    total = sum(max(table.bytes, 1) for table in plan.tables)
+    shown = Progress(progress, "copy", sum(table.rows for table in plan.tables), total)
+    done = _summary(target_url, plan)
+    shown.skip(
+        sum(entry["rows"] for entry in done["tables"].values()),
+        sum(e["bytes"] for e in done["tables"].values()),
+    )
+
+    def start() -> Callable[[Range], Copied]:
+        return _worker(source_path, target_url, plan)
+
+    run(
+        pieces,
+        start,
+        workers,
+        lambda piece, copied: shown.advance(by_table[piece.table].name, copied.rows, copied.bytes),
+    )
+    shown.close()
+    return {**_summary(target_url, plan), "resumed": resumed, "sent": bool(pieces)}
+
+
+def _prepare(
+    source_path: str, target_url: str, plan: Plan, position: str, replace: bool, start_over: bool
+) -> tuple[list[Range], bool]:
+    """The ranges that are still to be copied, the largest tables first; and whether an earlier run began them."""
+    check_structure(source_path, plan)
+    source = open_readonly(source_path, bytearray)
+    target = connect(target_url)
+    try:
+        with target, target.cursor() as cursor:
+            ddl.check_not_in_use(cursor)
+            cursor.execute(f"LOCK TABLE {_OWN}.copy IN EXCLUSIVE MODE")
+            cursor.execute(f"SELECT position, plan FROM {_OWN}.copy")
+            row = cursor.fetchone()
+            if row == (position, plan.fingerprint()):
+                cursor.execute(f"SELECT table_name, number, low, high FROM {_OWN}.ranges WHERE rows IS NULL")
+                left = [Range(name, number, load(low), load(high)) for name, number, low, high in cursor.fetchall()]
+                if left or not start_over:
+                    return _sorted(plan, left), True
+            ddl.check_replaceable(cursor, replace)
+            # Made anew, not emptied: an earlier copy may have left keys and indexes that would slow this one.
+            for statement in ddl.replace_tables(cursor, plan):
+                cursor.execute(statement)
+            ddl.record_tables(cursor, plan)
+            cursor.execute(f"INSERT INTO {_OWN}.copy (position, plan) VALUES (%s, %s)", (position, plan.fingerprint()))
+            pieces = [piece for table in plan.tables for piece in plan_ranges(source, table)]
+            cursor.executemany(
+                f"INSERT INTO {_OWN}.ranges (table_name, number, low, high) VALUES (%s, %s, %s, %s)",
+                [(piece.table, piece.number, dump(piece.low), dump(piece.high)) for piece in pieces],
+            )
+        return _sorted(plan, pieces), False
+    except target.Error as error:
+        raise explain(error, "The copy cannot begin") from None
+    finally:
+        source.close()
+        target.close()
+
+
+def _sorted(plan: Plan, pieces: list[Range]) -> list[Range]:
+    size = {table.name: table.bytes for table in plan.tables}
+    return sorted(pieces, key=lambda piece: (-size[piece.table], piece.table, piece.number))
+
+
+def _worker(source_path: str, target_url: str, plan: Plan) -> Callable[[Range], Copied]:
+    source = open_readonly(source_path, bytearray)
+    # A crash of the server can lose the newest commits, but a range and its record are lost together.
+    target = connect(target_url, settings={"synchronous_commit": "off"})
+    packers: dict[str, Packer] = {}
+
+    def handle(piece: Range) -> Copied:
+        table = plan.table(piece.table)
+        packer = packers.get(piece.table) or packers.setdefault(piece.table, Packer(table))
+        began = time.monotonic()
+        before = dict(packer.touched)
+
+        def refused(row: Row) -> None:
+            refuse_row(packer, row)
+
+        stream = _Stream(packer.chunks(read(source, table, piece), refused))
+        columns = ", ".join(quote(column.target) for column in table.columns)
+        try:
+            with target, target.cursor() as cursor:
+                # An orphan of a killed run may still be committing this range: its row lock makes us wait and see.
+                cursor.execute(
+                    f"SELECT rows IS NULL FROM {_OWN}.ranges WHERE table_name = %s AND number = %s FOR UPDATE",
+                    (piece.table, piece.number),
+                )
+                record = cursor.fetchone()
+                if record is None:
+                    raise CutoverError(f"table {piece.table}: another run started the copy over meanwhile.")
+                if not record[0]:
+                    return Copied(0, 0, 0.0, {})
+                cursor.copy_expert(
+                    f"COPY {qualified(plan.schema, table.target)} ({columns}) FROM STDIN WITH (FORMAT binary)",
+                    stream,
+                )
+                seconds = time.monotonic() - began
+                rules = {name: count - before[name] for name, count in packer.touched.items()}
+                cursor.execute(
+                    f"UPDATE {_OWN}.ranges SET rows = %s, bytes = %s, seconds = %s, rules = %s"
+                    " WHERE table_name = %s AND number = %s",
+                    (stream.rows, stream.bytes, seconds, json.dumps(rules), piece.table, piece.number),
+                )
+            return Copied(stream.rows, stream.bytes, seconds, rules)
+        except target.Error as error:
+            if isinstance(stream.error, CutoverError):
+                raise stream.error from None
+            raise explain(error, f"table {piece.table}, range {piece.number}") from None
+
+    return handle
+
+
+def _summary(target_url: str, plan: Plan) -> dict[str, Any]:
+    """What the record of ranges says."""
+    target = connect(target_url, autocommit=True)
+    try:
+        with target.cursor() as cursor:
+            cursor.execute(
+                f"SELECT table_name, coalesce(sum(rows), 0)::bigint, coalesce(sum(bytes), 0)::bigint,"
+                f" coalesce(sum(seconds), 0) FROM {_OWN}.ranges GROUP BY 1"
+            )
+            tables = {n: {"rows": r, "bytes": b, "seconds": round(s, 3)} for n, r, b, s in cursor.fetchall()}
+            cursor.execute(
+                f"SELECT table_name, key, sum(value::bigint)::bigint FROM {_OWN}.ranges, jsonb_each_text(rules)"
+                " GROUP BY 1, 2 ORDER BY 1, 2"
+            )
+            touched = {(name, column): count for name, column, count in cursor.fetchall()}
+    finally:
+        target.close()
+    rules = [
+        {
+            "table": table.name,
+            "column": column.name,
+            "rule": column.rule,
+            "count": touched.get((table.name, column.name), 0),
+        }
+        for table in plan.tables
+        for column in table.columns
+        if column.rule
+    ]
+    return {"tables": tables, "rules": rules}

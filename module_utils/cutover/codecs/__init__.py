@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The codecs by name. Adding a type is adding an entry here."""
+
+from __future__ import annotations
+
+from .base import Codec, base_type
+from .documents import Json, Jsonb
+from .numbers import Boolean, DecimalNumber, Integer, Real
+from .temporal import (
+    Date,
+    EpochMicroseconds,
+    EpochMilliseconds,
+    EpochSeconds,
+    IsoTimestamp,
+    IsoTimestampTz,
+    MixedTimestamp,
+    Time,
+)
+from .texts import Blob, Text, Uuid
+
+_ALL: tuple[Codec, ...] = (
+    Integer(),
+    Real(),
+    DecimalNumber(),
+    Boolean(),
+    Text(),
+    Blob(),
+    Uuid(),
+    EpochSeconds(),
+    EpochMilliseconds(),
+    EpochMicroseconds(),
+    IsoTimestamp(),
+    IsoTimestampTz(),
+    MixedTimestamp(),
+    Date(),
+    Time(),
+    Jsonb(),
+    Json(),
+)
+
+CODECS: dict[str, Codec] = {codec.name: codec for codec in _ALL}
+
+__all__ = ["CODECS", "Codec", "base_type"]

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a plan may say instead when a codec refuses a value: other ways to carry the whole column.
+
+Each alternative accepts what the codec in question accepts, and more. Rare exceptions (bytes for a column that holds
+numbers as well, infinity as a decimal) come out at the next check, which then proposes another.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from ..errors import Unfit
+from . import CODECS
+from .base import Stored, base_type
+
+#: (codec, type, rule)
+Choice = tuple[str, str, Optional[str]]
+
+_AS_TEXT: tuple[Choice, ...] = (
+    ("text", "text", None),
+    ("text", "text", "as_text"),
+    ("blob", "bytea", "text_as_bytes"),
+)
+_NUMBERS: tuple[Choice, ...] = (("decimal", "numeric", None), ("text", "text", "as_text"))
+_MIXED: Choice = ("mixed_timestamp", "timestamptz", "per_value")
+
+_WIDER: dict[str, tuple[Choice, ...]] = {
+    "integer": (("integer", "bigint", None), *_NUMBERS),
+    "boolean": (("integer", "bigint", None), *_NUMBERS),
+    "real": _NUMBERS,
+    "decimal": _NUMBERS,
+    "text": _AS_TEXT,
+    "blob": (("blob", "bytea", "text_as_bytes"),),
+    "uuid": _AS_TEXT,
+    "epoch_s": (("integer", "bigint", None), *_NUMBERS),
+    "epoch_ms": (_MIXED, ("integer", "bigint", None), *_NUMBERS),
+    "epoch_us": (("integer", "bigint", None), *_NUMBERS),
+    "iso_timestamp": (("iso_timestamp", "timestamp", "date_as_midnight"), _MIXED, *_AS_TEXT),
+    "iso_timestamptz": (("iso_timestamptz", "timestamptz", "to_utc"), _MIXED, *_AS_TEXT),
+    "mixed_timestamp": _AS_TEXT[1:2],
+    "date": (("iso_timestamp", "timestamp", "date_as_midnight"), *_AS_TEXT),
+    "time": _AS_TEXT,
+    # A bare number may be JSON, stored as an integer or real.
+    "jsonb": (("json", "json", None), *_AS_TEXT[1:]),
+    "json": _AS_TEXT[1:],
+}
+
+
+class Alternatives:
+    """The choices that accept every value refused so far in one column."""
+
+    def __init__(self, codec: str, type_name: str, rule: str | None) -> None:
+        choices = [c for c in _WIDER[codec] if c != (codec, type_name, rule)]
+        if codec == "text" and rule == "as_text":
+            choices = [c for c in choices if c[::2] != ("text", None)]
+        if codec == "integer" and base_type(type_name) == "bigint":
+            choices = [c for c in choices if c[0] != "integer"]
+        self._left: list[Choice] = choices
+
+    def refused(self, value: Stored) -> None:
+        """Drop the choices that do not accept ``value`` either."""
+        self._left = [choice for choice in self._left if _accepts(choice, value)]
+
+    def merge(self, other: Alternatives) -> None:
+        """Drop the choices that refuse what ``other`` has seen of the same column."""
+        self._left = [choice for choice in self._left if choice in other._left]
+
+    def best(self) -> dict[str, str] | None:
+        """The entry for the column in the plan's overrides, or None when no codec takes all values."""
+        if not self._left:
+            return None
+        codec, type_name, rule = self._left[0]
+        entry = {"codec": codec, "type": type_name}
+        if rule:
+            entry["rule"] = rule
+        return entry
+
+
+def _accepts(choice: Choice, value: Stored) -> bool:
+    codec, type_name, rule = choice
+    try:
+        CODECS[codec].wire(type_name, rule)(value)
+        CODECS[codec].canonical(type_name, rule)(value)
+    except Unfit:
+        return False
+    return True

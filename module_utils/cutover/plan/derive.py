@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From what the source is to what the target will be: one plan, and everything an operator has to know about it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..codecs import CODECS
+from ..errors import Finding
+from ..source.model import Column, Description, Table
+from ..source.profile import ColumnProfile, TableProfile
+from .choose import Chosen, choose, is_temporal
+from .defaults import translate
+from .model import VERSION, NotCarried, Plan, PlanColumn, PlanTable
+from .names import MOST_COLUMNS, SYSTEM_COLUMNS, Namespace, too_long, truncated
+from .objects import Relations
+from .overrides import Overrides
+
+_HINTS = {
+    "view": "create the view by hand in PostgreSQL after the cutover",
+    "trigger": "write it as a PL/pgSQL trigger, or let the application do its work",
+    "virtual table": "full-text search: a tsvector column with a GIN index replaces FTS",
+    "shadow table": "belongs to a virtual table, nothing to do",
+}
+
+
+def derive(
+    name: str,
+    source: Description,
+    profiles: Mapping[str, TableProfile],
+    overrides: Mapping[str, Any] | None = None,
+) -> tuple[Plan, list[Finding]]:
+    """The plan for a source, and the findings that its structure and profile give rise to.
+
+    Raises PlanError when the overrides do not fit the source.
+    """
+    decided = Overrides(overrides, source)
+    findings: list[Finding] = []
+    not_carried: list[NotCarried] = [
+        NotCarried(other.name, other.kind, "has no counterpart that would mean exactly the same", _HINTS[other.kind])
+        for other in source.others
+    ]
+    carried: list[Table] = []
+    for table in source.tables:
+        if decided.table(table.name).get("carry", True):
+            carried.append(table)
+            for check in table.checks:
+                reason = f"CHECK ({' '.join(check.split())}) is not translated"
+                not_carried.append(NotCarried(table.name, "check", reason, "add it with ALTER TABLE … ADD CHECK"))
+        else:
+            not_carried.append(NotCarried(table.name, "table", "the plan says so", "its rows stay in the source only"))
+    targets = _targets(carried, decided, findings)
+    columns = _Columns(carried, profiles, decided, findings, not_carried)
+    planned = {table.name: columns.of(table) for table in carried}
+    relations = Relations(carried, planned, profiles, decided, Namespace(targets.values()), findings, not_carried)
+    tables = tuple(
+        _table(
+            table,
+            targets[table.name],
+            profiles[table.name],
+            planned[table.name],
+            relations,
+            decided,
+            findings,
+        )
+        for table in carried
+    )
+    findings.extend(_left_out(not_carried))
+    facts = {
+        "path": source.path,
+        "size_bytes": source.size_bytes,
+        "tables": len(tables),
+        "rows": sum(table.rows for table in tables),
+        "sqlite_version": source.sqlite_version,
+        "journal_mode": source.journal_mode,
+        "encoding": source.encoding,
+    }
+    plan = Plan(VERSION, name, "keep", decided.schema, decided.collation, facts, tables, tuple(not_carried))
+    return plan, findings
+
+
+#: What the application loses without noticing: constraints that held wrong rows off, values that were filled in.
+_GUARDS = ("unique index", "check", "foreign key", "default", "generated column")
+
+
+def _left_out(not_carried: list[NotCarried]) -> list[Finding]:
+    """One warning for all constraints and defaults that PostgreSQL will not have."""
+    counts = Counter(item.kind for item in not_carried if item.kind in _GUARDS)
+    if not counts:
+        return []
+    kinds = ", ".join(f"{kind} ({counts[kind]})" for kind in _GUARDS if counts[kind])
+    return [
+        Finding(
+            "warning",
+            f"constraints and defaults that SQLite has and PostgreSQL will not have: {kinds}. Each is listed with a hint "
+            "under not_carried in plan.yml and in the report",
+        )
+    ]
+
+
+def _targets(tables: list[Table], decided: Overrides, findings: list[Finding]) -> dict[str, str]:
+    targets = {table.name: str(decided.table(table.name).get("target", table.name)) for table in tables}
+    free = Namespace(targets.values())
+    seen: set[str] = set()
+    for name, target in targets.items():
+        problem = None
+        if too_long(target):
+            better = truncated(target)
+            problem = (
+                f"the name has {len(target.encode())} bytes, PostgreSQL holds 63; the entry names what PostgreSQL "
+                "itself would cut it to in the application's statements"
+            )
+        elif not target:
+            problem, better = "the name is empty, which PostgreSQL does not have", "table"
+        elif target in seen:
+            problem, better = f"two tables would be called {target!r} in PostgreSQL", target
+        if problem:
+            decide = {"tables": {name: {"target": free.allocate(better)}}}
+            findings.append(Finding("error", problem, name, decide=decide))
+        seen.add(target)
+    return targets
+
+
+class _Columns:
+    """Plans the columns of all tables."""
+
+    def __init__(
+        self,
+        tables: list[Table],
+        profiles: Mapping[str, TableProfile],
+        decided: Overrides,
+        findings: list[Finding],
+        not_carried: list[NotCarried],
+    ) -> None:
+        self._profiles = profiles
+        self._decided = decided
+        self._findings = findings
+        self._not_carried = not_carried
+        self._usual_time = _usual_time(tables, profiles)
+
+    def of(self, table: Table) -> tuple[PlanColumn, ...]:
+        columns = tuple(self._column(table, column) for column in table.columns)
+        free = Namespace([*SYSTEM_COLUMNS, *(column.target for column in columns)])
+        seen: set[str] = set()
+        for column in columns:
+            self._check_name(table.name, column, seen, free)
+            seen.add(column.target)
+        if len(columns) > MOST_COLUMNS:
+            message = f"has {len(columns)} columns, a table of PostgreSQL at most {MOST_COLUMNS}"
+            self._findings.append(Finding("error", message, table.name))
+        return columns
+
+    def _column(self, table: Table, column: Column) -> PlanColumn:
+        stored = self._profiles[table.name].columns[column.name]
+        decision = self._decided.column(table.name, column.name)
+        (codec, type_name), rule = self._codec(table, column, stored, decision)
+        default = None if column.generated is not None else translate(column.default, codec, type_name)
+        if default is False:
+            self._not_carried.append(
+                NotCarried(
+                    f"{table.name}.{column.name}",
+                    "default",
+                    f"DEFAULT {column.default} has no exact counterpart for {type_name}",
+                    "set it with ALTER TABLE … SET DEFAULT, or let the application give the value",
+                )
+            )
+        if column.generated is not None:
+            self._not_carried.append(
+                NotCarried(
+                    f"{table.name}.{column.name}",
+                    "generated column",
+                    f"its values are carried, its expression ({column.generated}) is not",
+                    "the application must write the column, or a trigger or generated column replaces it",
+                )
+            )
+        not_null = bool(decision.get("not_null", column.not_null or column.name == table.rowid_alias))
+        nulls = self._profiles[table.name].rows - stored.values
+        if not_null and nulls:
+            self._findings.append(
+                Finding(
+                    "error",
+                    f"{nulls} rows hold NULL in a column declared NOT NULL",
+                    table.name,
+                    column.name,
+                    decide={"tables": {table.name: {"columns": {column.name: {"not_null": False}}}}},
+                )
+            )
+        return PlanColumn(
+            name=column.name,
+            target=str(decision.get("target", column.name)),
+            declared=column.declared,
+            codec=codec,
+            type=type_name,
+            rule=rule,
+            not_null=not_null,
+            default=default if isinstance(default, str) else None,
+            identity=column.name == table.rowid_alias and codec == "integer",
+        )
+
+    def _codec(
+        self, table: Table, column: Column, stored: ColumnProfile, decision: Mapping[str, Any]
+    ) -> tuple[Chosen, str | None]:
+        if "codec" in decision:
+            codec = CODECS[decision["codec"]]
+            rule = decision.get("rule")
+            return (codec.name, str(decision.get("type", codec.types[0]))), None if rule is None else str(rule)
+        if column.name == table.rowid_alias:
+            return ("integer", "bigint"), None
+        chosen, findings = choose(table.name, column, stored, self._usual_time)
+        self._findings.extend(findings)
+        return chosen, None
+
+    def _check_name(self, table: str, column: PlanColumn, seen: set[str], free: Namespace) -> None:
+        target, problem = column.target, None
+        if too_long(target):
+            problem, better = (
+                f"the name has {len(target.encode())} bytes, PostgreSQL holds 63",
+                truncated(target),
+            )
+        elif target in SYSTEM_COLUMNS:
+            problem, better = f"{target!r} is a system column of PostgreSQL", target + "_"
+        elif not target:
+            problem, better = "the name is empty, which PostgreSQL does not have", "column"
+        elif target in seen:
+            problem, better = f"two columns would be called {target!r} in PostgreSQL", target
+        if problem:
+            decide = {"tables": {table: {"columns": {column.name: {"target": free.allocate(better)}}}}}
+            self._findings.append(Finding("error", problem, table, column.name, decide=decide))
+
+
+def _usual_time(tables: list[Table], profiles: Mapping[str, TableProfile]) -> str:
+    """The codec of points in time that most values of the database would take; it decides for empty columns."""
+    counts: Counter[str] = Counter({"iso_timestamp": 0})
+    for table in tables:
+        for column in table.columns:
+            if not is_temporal(column.declared):
+                continue
+            stored = profiles[table.name].columns[column.name]
+            counts["iso_timestamp"] += stored.texts - stored.zoned - stored.dates - stored.times
+            counts["epoch_ms"] += stored.milliseconds
+            counts["epoch_s"] += stored.seconds
+            counts["iso_timestamptz"] += stored.zoned
+    return counts.most_common(1)[0][0]
+
+
+def _table(
+    table: Table,
+    target: str,
+    profile: TableProfile,
+    columns: tuple[PlanColumn, ...],
+    relations: Relations,
+    decided: Overrides,
+    findings: list[Finding],
+) -> PlanTable:
+    identity = next((column for column in columns if column.identity), None)
+    last = None
+    if identity is not None:
+        last = max(table.sequence or 0, profile.columns[identity.name].maximum or 0) or None
+    key, key_name = relations.primary_key(table)
+    if not columns:
+        findings.append(Finding("error", "has no column that could be carried", table.name))
+    planned = PlanTable(
+        name=table.name,
+        target=target,
+        rows=profile.rows,
+        bytes=profile.bytes,
+        rowid=table.rowid,
+        compare="ordered" if identity is not None and key else "multiset",
+        columns=columns,
+        primary_key=key,
+        primary_key_name=key_name,
+        indexes=relations.indexes(table),
+        foreign_keys=relations.foreign_keys(table),
+        sequence_last=last,
+    )
+    if planned.key:
+        return planned
+    note = "has no usable key: rows travel by rowid and are compared as a multiset; VACUUM is forbidden meanwhile"
+    findings.append(Finding("info", note, table.name))
+    return replace(planned, note=note)
+
+
+__all__ = ["derive", "is_temporal"]

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan as frozen data, with its way to and from plain dictionaries (YAML for people, JSON for hosts)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class PlanColumn:
+    """A column. codec, type and rule say how its values travel; default is an SQL expression of PostgreSQL."""
+
+    name: str
+    target: str
+    declared: str
+    codec: str
+    type: str
+    rule: str | None = None
+    not_null: bool = False
+    default: str | None = None
+    identity: bool = False
+
+
+@dataclass(frozen=True)
+class PlanIndexColumn:
+    """A column of an index. nocase: the index is on the ASCII lower case of the column, as NOCASE compares."""
+
+    column: str
+    descending: bool = False
+    nocase: bool = False
+
+
+@dataclass(frozen=True)
+class PlanIndex:
+    """An index by the names of the source's columns."""
+
+    target: str
+    unique: bool
+    columns: tuple[PlanIndexColumn, ...]
+
+
+@dataclass(frozen=True)
+class PlanForeignKey:
+    """A foreign key by the names of the source. validate: check the rows that are there already."""
+
+    target: str
+    columns: tuple[str, ...]
+    parent: str
+    parent_columns: tuple[str, ...]
+    on_delete: str = "NO ACTION"
+    on_update: str = "NO ACTION"
+    deferrable: bool = False
+    deferred: bool = False
+    validate: bool = True
+
+
+@dataclass(frozen=True)
+class PlanTable:
+    """A table.
+
+    rowid: the name that addresses the source's rowid, None for WITHOUT ROWID tables, which travel by primary key.
+    compare: ``ordered`` by an integer key, or ``multiset`` where no key sorts alike on both sides.
+    sequence_last: the highest value that the identity column ever had; rows, bytes: as profiled, for the planning of ranges.
+    """
+
+    name: str
+    target: str
+    rows: int
+    bytes: int
+    rowid: str | None
+    compare: str
+    columns: tuple[PlanColumn, ...]
+    primary_key: tuple[str, ...]
+    primary_key_name: str | None
+    indexes: tuple[PlanIndex, ...]
+    foreign_keys: tuple[PlanForeignKey, ...]
+    sequence_last: int | None = None
+    note: str | None = None
+
+    def column(self, name: str) -> PlanColumn:
+        """The column called ``name`` in the source. Raises KeyError."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The source's columns that name a row: the primary key, else a unique index over columns without NULL.
+
+        Empty when only the rowid names it.
+        """
+        if self.primary_key:
+            return self.primary_key
+        required = {column.name for column in self.columns if column.not_null}
+        for index in self.indexes:
+            names = tuple(part.column for part in index.columns)
+            if index.unique and required.issuperset(names) and not any(part.nocase for part in index.columns):
+                return names
+        return ()
+
+
+@dataclass(frozen=True)
+class NotCarried:
+    """An object that PostgreSQL does not get, why, and what to do instead."""
+
+    object: str
+    kind: str
+    reason: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole plan. source: facts about the file for the report. schema: the target's schema."""
+
+    version: int
+    name: str
+    ids: str
+    schema: str
+    collation: str | None
+    source: dict[str, Any]
+    tables: tuple[PlanTable, ...]
+    not_carried: tuple[NotCarried, ...]
+
+    def table(self, name: str) -> PlanTable:
+        """The table called ``name`` in the source. Raises KeyError."""
+        for table in self.tables:
+            if table.name == name:
+                return table
+        raise KeyError(name)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, keys in the order of the fields."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+    def fingerprint(self) -> str:
+        """SHA-256 of what decides the target's structure and contents: not of row counts or sizes."""
+        decisive = self.as_dict()
+        del decisive["source"], decisive["not_carried"]
+        for table in decisive["tables"]:
+            del table["rows"], table["bytes"], table["note"], table["sequence_last"]
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def from_dict(data: dict[str, Any]) -> Plan:
+    """The Plan that ``as_dict`` made the data of."""
+    tables: list[PlanTable] = []
+    for table in data["tables"]:
+        tables.append(
+            PlanTable(
+                **{
+                    **table,
+                    "columns": tuple(PlanColumn(**column) for column in table["columns"]),
+                    "primary_key": tuple(table["primary_key"]),
+                    "indexes": tuple(
+                        PlanIndex(**{**index, "columns": tuple(PlanIndexColumn(**c) for c in index["columns"])})
+                        for index in table["indexes"]
+                    ),
+                    "foreign_keys": tuple(
+                        PlanForeignKey(
+                            **{
+                                **key,
+                                "columns": tuple(key["columns"]),
+                                "parent_columns": tuple(key["parent_columns"]),
+                            }
+                        )
+                        for key in table["foreign_keys"]
+                    ),
+                }
+            )
+        )
+    return Plan(
+        **{
+            **data,
+            "tables": tuple(tables),
+            "not_carried": tuple(NotCarried(**n) for n in data["not_carried"]),
+        }
+    )

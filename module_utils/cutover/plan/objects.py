@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Primary keys, indexes and foreign keys: which are carried, under which names, and which are not and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..codecs import base_type
+from ..errors import Finding
+from ..source.model import ForeignKey, Index, Table
+from ..source.profile import TableProfile
+from .model import NotCarried, PlanColumn, PlanForeignKey, PlanIndex, PlanIndexColumn
+from .names import MOST_INDEX_COLUMNS, Namespace
+from .overrides import Overrides
+
+#: A btree entry holds about a third of a page; longer values make CREATE INDEX fail.
+_LONGEST_INDEXED = 2_600
+#: Codecs whose type has no order.
+_WITHOUT_ORDER = frozenset({"json"})
+_INTEGERS, _TEXTS = frozenset({"bigint", "integer", "smallint"}), frozenset({"text", "varchar"})
+
+
+class Relations:
+    """Plans what relates rows to each other, table by table, with names from one namespace."""
+
+    def __init__(
+        self,
+        tables: list[Table],
+        columns: Mapping[str, tuple[PlanColumn, ...]],
+        profiles: Mapping[str, TableProfile],
+        decided: Overrides,
+        names: Namespace,
+        findings: list[Finding],
+        not_carried: list[NotCarried],
+    ) -> None:
+        self._tables: dict[str, Table] = {table.name.lower(): table for table in tables}
+        self._columns = columns
+        self._profiles = profiles
+        self._decided = decided
+        self._names = names
+        self._findings = findings
+        self._not_carried = not_carried
+        self._demoted: dict[str, PlanIndex] = {}
+        # Foreign keys need to know what makes their parents unique, so keys and indexes of all tables come first.
+        self._keys = {table.name: self._primary_key(table) for table in tables}
+        self._indexes = {table.name: self._planned_indexes(table) for table in tables}
+
+    def primary_key(self, table: Table) -> tuple[tuple[str, ...], str | None]:
+        """The columns of the primary key and its name; ((), None) without one or where the plan made it an index."""
+        return self._keys[table.name]
+
+    def indexes(self, table: Table) -> tuple[PlanIndex, ...]:
+        """The indexes of a table apart from its primary key."""
+        return self._indexes[table.name]
+
+    def _primary_key(self, table: Table) -> tuple[tuple[str, ...], str | None]:
+        key = tuple(table.column(name).name for name in table.primary_key)
+        if not key:
+            return (), None
+        if self._decided.table(table.name).get("primary_key") == "unique":
+            self._demoted[table.name] = PlanIndex(
+                self._names.allocate(f"{table.name}_key"),
+                True,
+                tuple(PlanIndexColumn(column) for column in key),
+            )
+            return (), None
+        profile = self._profiles[table.name]
+        for name in key:
+            nulls = profile.rows - profile.columns[name].values
+            if nulls and name != table.rowid_alias:
+                self._findings.append(
+                    Finding(
+                        "error",
+                        f"{nulls} rows hold NULL in the primary key; a unique index instead of the key would keep them",
+                        table.name,
+                        name,
+                        decide={"tables": {table.name: {"primary_key": "unique"}}},
+                    )
+                )
+        self._check_length(table, "the primary key", key, None)
+        if len(key) > MOST_INDEX_COLUMNS:
+            message = f"the primary key has {len(key)} columns, an index of PostgreSQL at most {MOST_INDEX_COLUMNS}"
+            self._findings.append(Finding("error", message, table.name))
+        return key, self._names.allocate(f"{table.name}_pkey")
+
+    def _planned_indexes(self, table: Table) -> tuple[PlanIndex, ...]:
+        found: list[tuple[PlanIndex, Index]] = []
+        for index in table.indexes:
+            # A primary key that ignores case is kept by PostgreSQL's own, which does not, and this index.
+            if index.origin == "pk" and all(c.collation.upper() == "BINARY" for c in index.columns):
+                continue
+            reason = self._index_reason(table, index)
+            if reason:
+                shown = index.name if index.sql else f"UNIQUE of {table.name}"
+                hint = f"create it by hand: {index.sql}" if index.sql else "add the constraint by hand"
+                kind = "unique index" if index.unique else "index"
+                self._not_carried.append(NotCarried(shown, kind, reason, hint))
+                continue
+            columns = tuple(
+                PlanIndexColumn(table.column(c.name or "").name, c.descending, c.collation.upper() == "NOCASE")
+                for c in index.columns
+            )
+            ending = "nocase" if index.origin == "pk" else "key"
+            wanted = index.name if index.sql else "_".join([table.name, *(c.column for c in columns), ending])
+            found.append((PlanIndex(self._names.allocate(wanted), index.unique, columns), index))
+        decisions = self._decided.part(table.name, "indexes", [index.target for index, _ in found])
+        kept = [self._demoted[table.name]] if table.name in self._demoted else []
+        for planned, index in found:
+            choice = decisions.get(planned.target, {}).get("carry")
+            if choice is False:
+                kind = "unique index" if index.unique else "index"
+                self._not_carried.append(NotCarried(planned.target, kind, "the plan says so", "create it when it fits"))
+                continue
+            if choice is None:
+                decide = {"tables": {table.name: {"indexes": {planned.target: {"carry": False}}}}}
+                names = tuple(part.column for part in planned.columns)
+                self._check_length(table, f"index {planned.target}", names, decide)
+            kept.append(planned)
+        return tuple(kept)
+
+    def _index_reason(self, table: Table, index: Index) -> str | None:
+        if len(index.columns) > MOST_INDEX_COLUMNS:
+            return f"has {len(index.columns)} columns, an index of PostgreSQL at most {MOST_INDEX_COLUMNS}"
+        if any(column.name is None for column in index.columns):
+            return "is on an expression, which is not translated"
+        if index.partial:
+            return "is partial, and its condition is not translated"
+        other = {c.collation.upper() for c in index.columns} - {"BINARY", "NOCASE"}
+        if other:
+            return f"uses the collation {sorted(other)[0]}, which PostgreSQL does not have"
+        planned = {column.name: column for column in self._columns[table.name]}
+        for column in index.columns:
+            try:
+                codec = planned[table.column(column.name or "").name].codec
+            except KeyError:
+                return "is on the rowid"
+            if codec in _WITHOUT_ORDER:
+                return f"is on column {column.name}, whose type json has no order"
+            if column.collation.upper() == "NOCASE" and codec != "text":
+                return f"compares column {column.name} without case, but it is no text in PostgreSQL"
+        return None
+
+    def _check_length(self, table: Table, what: str, columns: tuple[str, ...], decide: dict[str, Any] | None) -> None:
+        stored = self._profiles[table.name].columns
+        lengths = {name: stored[name].longest or 0 for name in columns}
+        if sum(lengths.values()) <= _LONGEST_INDEXED:
+            return
+        message = (
+            f"{what} covers values of up to {sum(lengths.values())} bytes; a btree index of PostgreSQL holds about 2,700 "
+            "bytes an entry, unless they compress well."
+        )
+        if decide:
+            message += " Leave the index out, or say carry: true if they do"
+        severity = "error" if decide else "warning"
+        longest = max(lengths, key=lambda name: lengths[name])
+        self._findings.append(Finding(severity, message, table.name, longest, decide=decide))
+
+    def foreign_keys(self, table: Table) -> tuple[PlanForeignKey, ...]:
+        """The foreign keys of a table."""
+        found: list[PlanForeignKey] = []
+        for key in table.foreign_keys:
+            planned, reason = self._foreign_key(table, key)
+            if planned is None:
+                shown = f"{table.name}({', '.join(key.columns)}) → {key.parent}"
+                hint = "mend the schema, or add the constraint by hand"
+                self._not_carried.append(NotCarried(shown, "foreign key", reason, hint))
+            else:
+                found.append(planned)
+        decisions = self._decided.part(table.name, "foreign_keys", [key.target for key in found])
+        kept: list[PlanForeignKey] = []
+        for planned in found:
+            decision = decisions.get(planned.target, {})
+            if decision.get("carry", True):
+                validate = bool(decision.get("validate", True))
+                kept.append(PlanForeignKey(**{**planned.__dict__, "validate": validate}))
+            else:
+                hint = "add the constraint by hand once it holds"
+                self._not_carried.append(NotCarried(planned.target, "foreign key", "the plan says so", hint))
+        return tuple(kept)
+
+    def _is_unique(self, parent: Table, columns: tuple[str, ...]) -> bool:
+        """Whether the plan gives the parent a key or a plain unique index on these columns."""
+        wanted = sorted(columns)
+        if sorted(self._keys[parent.name][0]) == wanted:
+            return True
+        return any(
+            index.unique
+            and not any(part.nocase for part in index.columns)
+            and sorted(part.column for part in index.columns) == wanted
+            for index in self._indexes[parent.name]
+        )
+
+    def _foreign_key(self, table: Table, key: ForeignKey) -> tuple[PlanForeignKey | None, str]:
+        parent = self._tables.get(key.parent.lower())
+        if parent is None:
+            return None, f"the table {key.parent} that it refers to does not exist or is not carried"
+        try:
+            columns = tuple(table.column(name).name for name in key.columns)
+            referred = tuple(parent.column(name).name for name in key.parent_columns or parent.primary_key)
+        except KeyError as missing:
+            return None, f"the column {missing.args[0]} does not exist"
+        if len(referred) != len(columns):
+            return None, f"it names {len(columns)} columns, the key of {parent.name} has {len(referred)}"
+        if not self._is_unique(parent, referred):
+            return None, f"{parent.name}({', '.join(referred)}) is not unique in PostgreSQL"
+        child_types = {c.name: c for c in self._columns[table.name]}
+        parent_types = {c.name: c for c in self._columns[parent.name]}
+        for mine, theirs in zip(columns, referred):
+            left, right = base_type(child_types[mine].type), base_type(parent_types[theirs].type)
+            if not _compare(left, right):
+                return (
+                    None,
+                    f"{mine} is {left} in PostgreSQL, {parent.name}.{theirs} is {right}: they do not compare",
+                )
+        if len(columns) > MOST_INDEX_COLUMNS:
+            return None, f"it has {len(columns)} columns, in PostgreSQL at most {MOST_INDEX_COLUMNS}"
+        planned = PlanForeignKey(
+            target=self._names.allocate("_".join([table.name, *columns, "fkey"])),
+            columns=columns,
+            parent=parent.name,
+            parent_columns=referred,
+            on_delete=key.on_delete,
+            on_update=key.on_update,
+            deferrable=key.deferrable,
+            deferred=key.deferred,
+        )
+        return planned, ""
+
+
+def _compare(child: str, parent: str) -> bool:
+    """Whether PostgreSQL takes a foreign key from one type to another: numeric is wider than integers, not narrower."""
+    if child == parent or {child, parent} <= _INTEGERS or {child, parent} <= _TEXTS:
+        return True
+    return child in _INTEGERS and parent == "numeric"

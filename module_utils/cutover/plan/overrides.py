@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an operator decided: ``cutover_plan_overrides``, checked against the source before anything else."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..codecs import CODECS, base_type
+from ..errors import PlanError
+from ..source.model import Description
+from .names import too_long
+
+_TABLE_KEYS = ("carry", "target", "columns", "primary_key", "indexes", "foreign_keys")
+_COLUMN_KEYS = ("codec", "type", "rule", "target", "not_null")
+_TYPE = re.compile(r"[a-z][a-z ]*(\((\d{1,8})(,(\d{1,4}))?\))?")
+#: Types that may say how much they hold, and the most that PostgreSQL allows.
+_MODIFIED = {"numeric": 1_000, "varchar": 10_485_760}
+
+
+class Overrides:
+    """Checked access to the overrides. Raises PlanError, naming the nearest valid name, for whatever is unknown."""
+
+    def __init__(self, data: Mapping[str, Any] | None, source: Description) -> None:
+        self._data: Mapping[str, Any] = data or {}
+        _known("cutover_plan_overrides", self._data, ("tables", "collation", "schema"))
+        self._tables: dict[str, Mapping[str, Any]] = _mapping(self._data.get("tables"), "tables")
+        names = {table.name: table for table in source.tables}
+        for name, entry in self._tables.items():
+            _known("tables", {name: None}, names)
+            entry = _mapping(entry, f"tables.{name}")
+            _known(f"tables.{name}", entry, _TABLE_KEYS)
+            columns = _mapping(entry.get("columns"), f"tables.{name}.columns")
+            _known(f"tables.{name}.columns", columns, [column.name for column in names[name].columns])
+            for column, decision in columns.items():
+                _check_column(f"tables.{name}.columns.{column}", _mapping(decision, f"tables.{name}.columns.{column}"))
+            if entry.get("primary_key", "unique") != "unique":
+                raise PlanError(
+                    f"tables.{name}.primary_key: the only choice is 'unique' (a unique index instead of the key)."
+                )
+
+    @property
+    def schema(self) -> str:
+        """The target's schema, ``public`` unless decided otherwise."""
+        name = str(self._data.get("schema", "public"))
+        if not name or too_long(name) or name.startswith(("pg_", "pgcutover")) or name == "information_schema":
+            raise PlanError(
+                f"cutover_plan_overrides.schema: {name!r} cannot be used: names of 1 to 63 bytes, not those of PostgreSQL "
+                "(pg_…) or of the migration itself (pgcutover…)."
+            )
+        return name
+
+    @property
+    def collation(self) -> str | None:
+        """The collation of text columns: ``C``, which compares bytes as SQLite does, or None for the database's own."""
+        chosen = self._data.get("collation", "C")
+        if chosen not in ("C", "default"):
+            raise PlanError("cutover_plan_overrides.collation: is 'C' (bytes, as SQLite compares) or 'default'.")
+        return "C" if chosen == "C" else None
+
+    def table(self, name: str) -> Mapping[str, Any]:
+        """What was decided for a table; empty when nothing was."""
+        return _mapping(self._tables.get(name), name)
+
+    def column(self, table: str, column: str) -> Mapping[str, Any]:
+        """What was decided for a column; empty when nothing was."""
+        return _mapping(_mapping(self.table(table).get("columns"), table).get(column), column)
+
+    def part(self, table: str, group: str, known: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+        """What was decided for the indexes or foreign keys of a table, by their names in the target."""
+        entries = _mapping(self.table(table).get(group), f"tables.{table}.{group}")
+        _known(f"tables.{table}.{group}", entries, known)
+        for name, entry in entries.items():
+            allowed = ("carry", "validate") if group == "foreign_keys" else ("carry",)
+            _known(f"tables.{table}.{group}.{name}", _mapping(entry, name), allowed)
+        return dict(entries)
+
+
+def _check_column(where: str, decision: Mapping[str, Any]) -> None:
+    _known(where, decision, _COLUMN_KEYS)
+    if "codec" not in decision:
+        if "type" in decision or "rule" in decision:
+            raise PlanError(f"{where}: type and rule belong to a codec; name the codec as well.")
+        return
+    _known(f"{where}.codec", {decision["codec"]: None}, CODECS)
+    codec = CODECS[decision["codec"]]
+    type_name = str(decision.get("type", codec.types[0]))
+    if not _TYPE.fullmatch(type_name) or base_type(type_name) not in codec.types:
+        raise PlanError(f"{where}.type: codec {codec.name} writes {', '.join(codec.types)}, not {type_name!r}.")
+    _check_modifiers(f"{where}.type", type_name)
+    if decision.get("rule") is not None:
+        _known(f"{where}.rule", {decision["rule"]: None}, codec.rules)
+    if codec.name == "mixed_timestamp" and not decision.get("rule"):
+        raise PlanError(f"{where}: codec mixed_timestamp needs rule: per_value.")
+
+
+def _check_modifiers(where: str, type_name: str) -> None:
+    match, base = _TYPE.fullmatch(type_name), base_type(type_name)
+    if match is None or not match[1]:
+        return
+    if base not in _MODIFIED:
+        raise PlanError(f"{where}: {base} takes no length or precision, which would round or cut values.")
+    most = _MODIFIED[base]
+    if not 1 <= int(match[2]) <= most or (match[4] and (base == "varchar" or int(match[4]) > most)):
+        raise PlanError(f"{where}: PostgreSQL has no {type_name}; the most is {base}({most}).")
+
+
+def _known(where: str, given: Iterable[Any], valid: Iterable[str]) -> None:
+    allowed: list[str] = list(valid)
+    for name in given:
+        if name in allowed:
+            continue
+        near = difflib.get_close_matches(str(name), allowed, 1, 0.5)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Valid: {', '.join(sorted(allowed)) or 'none'}."
+        raise PlanError(f"{where}: {name!r} is unknown. {hint}")
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise PlanError(f"{where}: must be a mapping, not {value!r}.")
+    return dict(value)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is really stored, column by column: storage classes, ranges and shapes. Values themselves do not leave."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Callable
+
+from .model import Column, Table
+from .sqltokens import quote
+
+#: SQLite allows 2,000 result columns; each column of the table takes len(_MEASURES) of them.
+_COLUMNS_PER_PASS = 80
+
+_D = "[0-9]"
+_DAY = f"{_D * 4}-{_D * 2}-{_D * 2}"
+_MEASURES: tuple[tuple[str, str], ...] = (
+    ("integers", "sum(typeof({c}) = 'integer')"),
+    ("reals", "sum(typeof({c}) = 'real')"),
+    ("texts", "sum(typeof({c}) = 'text')"),
+    ("blobs", "sum(typeof({c}) = 'blob')"),
+    ("minimum", "min(CASE WHEN typeof({c}) = 'integer' THEN {c} END)"),
+    ("maximum", "max(CASE WHEN typeof({c}) = 'integer' THEN {c} END)"),
+    # As a blob, length() need not count characters.
+    ("longest", "max(CASE WHEN typeof({c}) IN ('text', 'blob') THEN length(CAST({c} AS BLOB)) END)"),
+    ("length", "total(CASE WHEN typeof({c}) IN ('text', 'blob') THEN length(CAST({c} AS BLOB)) ELSE 8 END)"),
+)
+#: Measured only where the declared type speaks of dates and times, because GLOB is slow.
+_SHAPES: tuple[tuple[str, str], ...] = (
+    ("dates", f"sum(typeof({{c}}) = 'text' AND {{c}} GLOB '{_DAY}')"),
+    ("times", f"sum(typeof({{c}}) = 'text' AND {{c}} GLOB '{_D * 2}:{_D * 2}*' AND length({{c}}) <= 15)"),
+    (
+        "zoned",
+        f"sum(typeof({{c}}) = 'text' AND ({{c}} GLOB '*[Zz]' OR substr({{c}}, 17) GLOB '*[+-]{_D * 2}*'))",
+    ),
+    # Not by abs(), which fails for the smallest integer.
+    ("seconds", "sum(typeof({c}) = 'integer' AND {c} BETWEEN -99999999999 AND 99999999999 AND {c} <> 0)"),
+    (
+        "milliseconds",
+        (
+            "sum(typeof({c}) = 'integer' AND {c} BETWEEN -99999999999999 AND 99999999999999"
+            " AND {c} NOT BETWEEN -99999999999 AND 99999999999)"
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class ColumnProfile:
+    """Counts of a column's values by storage class, and the shapes that decide between temporal codecs.
+
+    longest: bytes of the longest text or blob, in the encoding of the file; length: their sum (8 for numbers).
+    """
+
+    integers: int = 0
+    reals: int = 0
+    texts: int = 0
+    blobs: int = 0
+    minimum: int | None = None
+    maximum: int | None = None
+    longest: int | None = None
+    length: float = 0.0
+    dates: int = 0
+    times: int = 0
+    zoned: int = 0
+    seconds: int = 0
+    milliseconds: int = 0
+
+    @property
+    def values(self) -> int:
+        """The number of values that are not NULL."""
+        return self.integers + self.reals + self.texts + self.blobs
+
+
+@dataclass(frozen=True)
+class TableProfile:
+    """rows, and a profile per column."""
+
+    rows: int
+    columns: dict[str, ColumnProfile]
+
+    @property
+    def bytes(self) -> int:
+        """About how many bytes the values take."""
+        return int(sum(column.length for column in self.columns.values()))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for the way to the controller."""
+        return asdict(self)
+
+
+def from_dict(data: dict[str, Any]) -> TableProfile:
+    """The TableProfile that ``as_dict`` made the data of."""
+    return TableProfile(data["rows"], {name: ColumnProfile(**column) for name, column in data["columns"].items()})
+
+
+def profile(connection: sqlite3.Connection, table: Table, temporal: Callable[[str], bool]) -> TableProfile:
+    """Read the whole table once (wide ones in several passes) and count.
+
+    temporal: whether a declared type speaks of dates or times; that knowledge is not SQLite's.
+    """
+    rows: int = connection.execute(f"SELECT count(*) FROM {quote(table.name)}").fetchone()[0]
+    columns: dict[str, ColumnProfile] = {}
+    for group in _groups(table.columns):
+        wanted = [(column, measure) for column in group for measure in _measures(column, temporal)]
+        expressions = ", ".join(sql.format(c=quote(column.name)) for column, (_, sql) in wanted)
+        values = connection.execute(f"SELECT {expressions} FROM {quote(table.name)}").fetchone()
+        found: dict[str, dict[str, Any]] = {column.name: {} for column in group}
+        for (column, (measure, _)), value in zip(wanted, values):
+            found[column.name][measure] = value if measure in ("minimum", "maximum", "longest") else value or 0
+        columns.update({name: ColumnProfile(**measured) for name, measured in found.items()})
+    return TableProfile(rows, columns)
+
+
+def _measures(column: Column, temporal: Callable[[str], bool]) -> Sequence[tuple[str, str]]:
+    return _MEASURES + _SHAPES if temporal(column.declared) else _MEASURES
+
+
+def _groups(columns: Sequence[Column]) -> Iterator[list[Column]]:
+    for at in range(0, len(columns), _COLUMNS_PER_PASS):
+        yield list(columns[at : at + _COLUMNS_PER_PASS])

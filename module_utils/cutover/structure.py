@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks of the source against the plan: its tables are still those, and no foreign key is orphaned."""
+
+from __future__ import annotations
+
+from .errors import Finding, Refused, sample
+from .plan.model import Plan
+from .source.connect import ERRORS, explain, open_readonly
+from .source.describe import describe
+from .source.integrity import orphans
+
+
+def check_structure(source_path: str, plan: Plan) -> None:
+    """Raise Refused when the source's tables are not those of the plan: one made since would be left behind unseen."""
+    connection = open_readonly(source_path)
+    try:
+        described = describe(connection, source_path).tables
+    except ERRORS as error:
+        raise explain(source_path, error) from None
+    finally:
+        connection.close()
+    left_out = {entry.object for entry in plan.not_carried if entry.kind == "table"}
+    there = {(table.name, column.name) for table in described for column in table.columns if table.name not in left_out}
+    planned = {(table.name, column.name) for table in plan.tables for column in table.columns}
+    changed = sorted({table for table, _ in there ^ planned})
+    if changed:
+        raise Refused(
+            f"the source's structure changed after the plan was made: table {', '.join(changed[:5])} was created, "
+            "dropped or altered. Stop what changes it (the application's schema migrations) and run again: the plan is made anew."
+        )
+
+
+def check_references(source_path: str, plan: Plan) -> list[Finding]:
+    """A finding for each foreign key of the plan that rows of the source violate."""
+    found: list[Finding] = []
+    connection = open_readonly(source_path, bytearray)
+    try:
+        names = open_readonly(source_path)
+        described = {table.name: table for table in describe(names, source_path).tables}
+        names.close()
+        for table in plan.tables:
+            for key in table.foreign_keys:
+                if not key.validate:
+                    continue
+                orphan = orphans(connection, described[table.name], key.columns, key.parent, key.parent_columns)
+                if orphan is None:
+                    continue
+                decide = {"tables": {table.name: {"foreign_keys": {key.target: {"validate": False}}}}}
+                values = ", ".join(sample(value) for value in orphan.values)
+                message = (
+                    f"{orphan.count} rows refer to rows of {key.parent} that do not exist (or only in another case); "
+                    "mend them, or let the foreign key hold for new rows only"
+                )
+                columns = ", ".join(key.columns)
+                found.append(Finding("error", message, table.name, columns, orphan.first, values, decide))
+    except ERRORS as error:
+        raise explain(source_path, error) from None
+    finally:
+        connection.close()
+    return found

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Connections to PostgreSQL, with one clear message for every way in which they fail. No password is ever shown."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from ..errors import TargetError
+
+try:
+    import psycopg2
+    import psycopg2.extensions
+except ImportError:  # pragma: no cover - reported by connect(), with what to install
+    psycopg2 = None  # type: ignore[assignment]  # its absence is told by connect()
+
+#: The engine's sessions read and write the same text whatever the server's or role's defaults are.
+_SETTINGS = {
+    "application_name": "pg-cutover",
+    "client_encoding": "UTF8",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "iso_8601",
+    "TimeZone": "UTC",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "search_path": "pg_catalog",
+}
+_CONNECT_TIMEOUT = 10
+
+
+class Url(str):
+    """A connection URL that does not show its password when it is printed by accident."""
+
+    def __repr__(self) -> str:
+        return repr(redact(self))
+
+
+def redact(url: str) -> str:
+    """The URL without its password."""
+    # To the end: an unencoded & or # in the password must not leave half of it visible.
+    without = re.sub(r"([?&](?:ssl)?password=).*", r"\1***", url, flags=re.DOTALL | re.IGNORECASE)
+    # And up to the last @, for the same reason.
+    return re.sub(r"(?<=://)([^:@/?#]*):.*@", r"\1@", without, flags=re.DOTALL)
+
+
+def check_url(url: str) -> None:
+    """Raise TargetError unless the URL can be one of PostgreSQL."""
+    if not url:
+        raise TargetError(
+            "cutover_target_url is empty. Give it in the inventory (vaulted) or in the environment variable "
+            "CUTOVER_TARGET_URL: postgresql://user:password@host:5432/database"
+        )
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise TargetError("cutover_target_url must begin with postgresql:// (user, password, host, port, database).")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+        # A / ? # @ or & in the password ends it too early: libpq would name what is left of it as something else.
+        early = "@" not in parts.netloc and "@" in parts.path + parts.query + parts.fragment
+        early = early or bool(parts.query and not all("=" in part for part in parts.query.split("&")))
+        if early or parts.netloc.count("@") > 1 or re.search(r"%(?![0-9A-Fa-f]{2})", url):
+            raise ValueError
+    except ValueError:
+        raise TargetError(
+            "cutover_target_url cannot be read. Its port must be a number, and characters such as / : @ ? # & % in the "
+            "password must be percent-encoded."
+        ) from None
+
+
+def _passwords(url: str) -> set[str]:
+    """Every form in which a password of the URL could turn up in a message."""
+    raw = {urlsplit(url).password or "", *re.findall(r"(?i)[?&](?:ssl)?password=([^&]*)", url)}
+    return {form for text in raw for form in (text, unquote(text)) if form}
+
+
+def connect(url: str, autocommit: bool = False, settings: dict[str, str] | None = None) -> Any:
+    """A psycopg2 connection with the engine's session settings. Raises TargetError."""
+    if psycopg2 is None:
+        raise TargetError("the Python module psycopg2 is missing on this host: install python3-psycopg2.")
+    check_url(url)
+    try:
+        connection = psycopg2.connect(
+            url,
+            connect_timeout=_CONNECT_TIMEOUT,
+            keepalives_idle=30,
+            keepalives_interval=10,
+            keepalives_count=3,
+        )
+    except psycopg2.Error as error:
+        raise TargetError(_explain_connect(url, str(error))) from None
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            for name, value in {**_SETTINGS, **(settings or {})}.items():
+                cursor.execute("SELECT set_config(%s, %s, false)", (name, value))
+        connection.autocommit = autocommit
+    except psycopg2.Error as error:
+        connection.close()
+        raise TargetError(f"{redact(url)}: the session cannot be set up ({first_line(error)}).") from None
+    return connection
+
+
+def _explain_connect(url: str, text: str) -> str:
+    where = redact(url)
+    lower = text.lower()
+    reason = " ".join(text.split())
+    for password in sorted(_passwords(url), key=len, reverse=True):
+        reason = reason.replace(password, "***")
+    if "query parameter" in lower:
+        reason = "a parameter behind the ? is none of PostgreSQL's"
+    if "password authentication failed" in lower or "no password supplied" in lower:
+        return f"{where}: PostgreSQL refuses the user or the password. Check cutover_target_url."
+    if "does not exist" in lower and "database" in lower:
+        return f"{where}: this database does not exist. Create it, or let provision.yml do so. ({reason})"
+    if "no pg_hba.conf entry" in lower:
+        return f"{where}: pg_hba.conf of the server does not let this host in. ({reason})"
+    if "too many" in lower or "remaining connection slots" in lower:
+        return f"{where}: PostgreSQL has no free connection. ({reason})"
+    return f"{where}: PostgreSQL cannot be reached: is it running, and is host and port right? ({reason})"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a PostgreSQL error with its detail, without the statement."""
+    diagnostics = getattr(error, "diag", None)
+    primary = getattr(diagnostics, "message_primary", None)
+    if primary:
+        detail = getattr(diagnostics, "message_detail", None)
+        return f"{primary} ({detail})" if detail else str(primary)
+    return str(error).strip().split("\n")[0]
+
+
+def explain(error: BaseException, doing: str) -> TargetError:
+    """The TargetError that tells an operator what a PostgreSQL error means."""
+    code = getattr(error, "pgcode", None)
+    text = first_line(error)
+    hints = {
+        "53100": "The target's disk is full: free space or enlarge it, then run again; what is copied stays copied.",
+        "53200": "PostgreSQL ran out of memory.",
+        "53300": "PostgreSQL has no free connection: lower the number of workers or raise max_connections.",
+        "42501": "The role lacks a privilege: it must own the database or have CREATE on it.",
+        "57014": "PostgreSQL cancelled the statement.",
+        "25006": "The target is read-only: is it a replica?",
+    }
+    if code is None and ("connection" in text.lower() or "server closed" in text.lower()):
+        return TargetError(
+            f"{doing}: the connection to PostgreSQL broke ({text}). Run again; it goes on where it stopped."
+        )
+    return TargetError(f"{doing}: {text}. {hints.get(code or '', '')}".rstrip())
+
+
+def quote(name: str) -> str:
+    """A name quoted for PostgreSQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def qualified(schema: str, name: str) -> str:
+    """A quoted name with its schema."""
+    return f"{quote(schema)}.{quote(name)}"

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""SQL that reads rows back from PostgreSQL as canonical text, and digests of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..codecs import CODECS
+from ..plan.model import Plan, PlanTable
+from .connect import qualified, quote
+
+#: concat() takes 100 arguments; each column takes two.
+_COLUMNS_PER_CONCAT = 40
+#: Blocks of 8 KiB that one task of a multiset reads.
+_BLOCKS = 2_048
+
+#: Names an expression; ORDER BY would take it for a column of the table that is called the same.
+_ROW = '"pg-cutover row"'
+
+Query = tuple[str, tuple[Any, ...]]
+
+
+def column_texts(table: PlanTable) -> list[str]:
+    """The canonical SQL expression of each column."""
+    return [CODECS[c.codec].canonical_sql(quote(c.target), c.type) for c in table.columns]
+
+
+def row_text(table: PlanTable) -> str:
+    """One expression for the canonical text of a row: the columns joined by ``|``, nothing for NULL, a line feed."""
+    texts = column_texts(table)
+    groups: list[str] = []
+    for at in range(0, len(texts), _COLUMNS_PER_CONCAT):
+        groups.append("concat(" + ", '|', ".join(texts[at : at + _COLUMNS_PER_CONCAT]) + ")")
+    joined = groups[0] if len(groups) == 1 else " || '|' || ".join(groups)
+    return f"{joined} || E'\\n'"
+
+
+def key_range(table: PlanTable, low: tuple[Any, ...] | None, high: tuple[Any, ...] | None) -> Query:
+    """The condition low ≤ key < high on the integer key of an ordered table."""
+    key = _escaped(quote(table.column(table.primary_key[0]).target))
+    conditions: list[str] = []
+    values: list[Any] = []
+    for bound, operator in ((low, ">="), (high, "<")):
+        if bound is not None:
+            conditions.append(f"{key} {operator} %s")
+            values.append(bound[0])
+    return " AND ".join(conditions) or "true", tuple(values)
+
+
+def digest_query(plan: Plan, table: PlanTable, low: tuple[Any, ...] | None, high: tuple[Any, ...] | None) -> Query:
+    """(count, SHA-256) of a key range in the order of the key; the digest of nothing where there are no rows."""
+    condition, values = key_range(table, low, high)
+    key = quote(table.column(table.primary_key[0]).target)
+    text = _escaped(row_text(table))
+    return (
+        (
+            f"SELECT count(*), encode(sha256(convert_to(coalesce(string_agg({_ROW}, ''), ''), 'UTF8')), 'hex') FROM"
+            f" (SELECT {text} AS {_ROW} FROM {_escaped(qualified(plan.schema, table.target))}"
+            f" WHERE {condition} ORDER BY {_escaped(key)}) AS ordered"
+        ),
+        values,
+    )
+
+
+def block_ranges(cursor: Any, plan: Plan, table: PlanTable) -> list[tuple[int, int | None]]:
+    """Half-open ranges of blocks that cover the whole table, the last one open."""
+    cursor.execute(
+        "SELECT pg_relation_size(%s::regclass) / current_setting('block_size')::int",
+        (qualified(plan.schema, table.target),),
+    )
+    blocks = cursor.fetchone()[0]
+    starts = list(range(0, max(blocks, 1), _BLOCKS))
+    ends: list[int | None] = [*starts[1:], None]
+    return list(zip(starts, ends))
+
+
+def bucket_query(plan: Plan, table: PlanTable, blocks: Sequence[int | None]) -> Query:
+    """(bucket, count, sum) of the rows of a range of blocks: bucket is the first byte of a row's SHA-256, the sum
+    adds up the seven bytes after it."""
+    condition = "ctid >= %s::tid"
+    values: tuple[Any, ...] = (f"({blocks[0]},0)",)
+    if blocks[1] is not None:
+        condition += " AND ctid < %s::tid"
+        values += (f"({blocks[1]},0)",)
+    return (
+        (
+            "SELECT get_byte(digest, 0), count(*), sum(('x' || encode(substr(digest, 2, 7), 'hex'))::bit(56)::bigint)"
+            f" FROM (SELECT {_digest(table)} AS digest FROM {_escaped(qualified(plan.schema, table.target))}"
+            f" WHERE {condition} OFFSET 0) AS digests GROUP BY 1"
+        ),
+        values,
+    )
+
+
+def digests_query(plan: Plan, table: PlanTable, buckets: Sequence[int]) -> Query:
+    """(digest) of every row in the given buckets."""
+    target = _escaped(qualified(plan.schema, table.target))
+    return (
+        (
+            f"SELECT digest FROM (SELECT {_digest(table)} AS digest FROM {target} OFFSET 0) AS digests"
+            " WHERE get_byte(digest, 0) = ANY(%s)"
+        ),
+        (list(buckets),),
+    )
+
+
+def rows_by_digest_query(plan: Plan, table: PlanTable, digests: Sequence[bytes]) -> Query:
+    """(digest, canonical text of each column …) of the rows with the given digests."""
+    target, digest = _escaped(qualified(plan.schema, table.target)), _digest(table)
+    return f"SELECT {digest}, {_texts(table)} FROM {target} WHERE {digest} = ANY(%s)", (list(digests),)
+
+
+def ordered_rows_query(
+    plan: Plan, table: PlanTable, low: tuple[Any, ...] | None, high: tuple[Any, ...] | None
+) -> Query:
+    """(key, canonical text of each column …) of a key range in the order of the key."""
+    condition, values = key_range(table, low, high)
+    key = _escaped(quote(table.column(table.primary_key[0]).target))
+    return (
+        (
+            f"SELECT {key}, {_texts(table)} FROM {_escaped(qualified(plan.schema, table.target))}"
+            # By position: the name of the key would mean its text as well.
+            f" WHERE {condition} ORDER BY 1"
+        ),
+        values,
+    )
+
+
+def _texts(table: PlanTable) -> str:
+    return ", ".join(_escaped(f"({text})::text") for text in column_texts(table))
+
+
+def _digest(table: PlanTable) -> str:
+    return _escaped(f"sha256(convert_to({row_text(table)}, 'UTF8'))")
+
+
+def _escaped(sql: str) -> str:
+    """SQL that psycopg2 does not take for a placeholder."""
+    return sql.replace("%", "%%")

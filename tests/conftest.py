@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures for all tests, and two rules: a skip is a failure in CI; what lies in tests/e2e is marked so."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Union
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from support.postgres import Cluster
+
+IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
+
+# Examples that start with a database round trip vary too much in time for a deadline to mean anything.
+settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+settings.register_profile("ci", settings.get_profile("dev"), max_examples=400, derandomize=True, print_blob=True)
+settings.load_profile("ci" if IN_CI else "dev")
+
+MakeSqlite = Callable[[Union[str, Callable[[sqlite3.Connection], object]]], Path]
+
+
+def pytest_configure() -> None:
+    """Let a request to end (TERM) take the same way as Ctrl-C, so that fixtures stop what they started."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark everything in tests/e2e."""
+    here = Path(__file__).parent / "e2e"
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker("e2e")
+
+
+def _fail_if_skipped(report: Any) -> None:
+    """Turn a skip into a failure: in CI a test that did not run proves nothing."""
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        where, line, reason = report.longrepr if isinstance(report.longrepr, tuple) else ("", 0, report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = f"{where}:{line}: skipped, which counts as failed in CI: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    """Tests that skip themselves."""
+    report = yield
+    _fail_if_skipped(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, Any, Any]:
+    """Files that skip themselves while they are imported."""
+    report = yield
+    _fail_if_skipped(report)
+    return report
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A running PostgreSQL of its own, for the whole test run; see support.postgres.Cluster."""
+    cluster = Cluster.start()
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+def database(postgres: Cluster) -> Iterator[str]:
+    """URL of the owner (no superuser) of a fresh, empty database, dropped after the test."""
+    made = postgres.create_database()
+    try:
+        yield made.url
+    finally:
+        postgres.drop_database(made)
+
+
+@pytest.fixture
+def make_sqlite(tmp_path: Path) -> MakeSqlite:
+    """Return a function that writes a SQLite file from a script, or from a callable given the connection."""
+    made = 0
+
+    def make(content: str | Callable[[sqlite3.Connection], object]) -> Path:
+        nonlocal made
+        made += 1
+        path = tmp_path / f"source-{made}.sqlite"
+        with closing(sqlite3.connect(path)) as connection:
+            if isinstance(content, str):
+                connection.executescript(content)
+            else:
+                content(connection)
+            connection.commit()
+        return path
+
+    return make

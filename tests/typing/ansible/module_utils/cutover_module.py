@@ -1,0 +1,1 @@
+../../../../module_utils/cutover_module.py

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the playbooks say to the operator: differences, writes left behind, status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from support.project import load
+
+cutover, status = load("filter_plugins/cutover.py"), load("filter_plugins/cutover_status.py")
+
+
+def table(name: str, different: int = 0, only_source: int = 0, only_target: int = 0) -> dict[str, Any]:
+    return {
+        "name": name,
+        "rows_different": different,
+        "rows_only_source": only_source,
+        "rows_only_target": only_target,
+    }
+
+
+def test_a_difference_is_named_down_to_the_column() -> None:
+    found = {
+        "tables": [table("a"), table("b", 2, 0, 1)],
+        "differences": [
+            {"table": "b", "key": "id=7", "column": "x", "source": "1", "target": "2"},
+            {"table": "b", "key": "id=9", "column": None, "source": "missing", "target": "present"},
+        ],
+    }
+    text = cutover.differences(found)
+    assert "b (3 rows)" in text
+    assert "b id=7 column x: 1 → 2" in text
+    assert "id=9: source missing, target present" in text
+    assert "a (" not in text
+
+
+def test_nothing_compared_is_no_success() -> None:
+    assert "no table was compared" in cutover.differences({"tables": [], "differences": []})
+
+
+def test_writes_are_counted_by_table_and_kind() -> None:
+    counted = cutover.writes({"tables": [table("a"), table("b", 2, 3, 1)]})
+    assert counted == [{"table": "b", "inserted": 1, "updated": 2, "deleted": 3}]
+    assert cutover.writes_text(counted) == "b: 1 inserted, 2 updated, 3 deleted"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:p4ss@h:5432/d",
+        "postgresql://u:p4@ss@h/d",
+        "postgresql://h/d?password=p4ss&x=1",
+        "postgresql://u:p4ss@[::1]/d",
+    ],
+)
+def test_no_password_stays_in_a_url(url: str) -> None:
+    redacted = cutover.redact(url)
+    assert "p4" not in redacted
+    assert "ss@" not in redacted
+
+
+def looked(stage: str, **changes: Any) -> dict[str, Any]:
+    told = {
+        "stage": stage,
+        "since": "2026-01-01T00:00:00.000000Z",
+        "text": "the text",
+        "next": "the next",
+        "back": "the back",
+        "keep_until": None,
+    }
+    base = {
+        "name": "demo",
+        "path": "/x.sqlite",
+        "status": told,
+        "holder": {},
+        "fence": {"id": ""},
+        "access": {"in_use_since": "", "writes": []},
+        "applications": {"app1": {"status": 200, "json": {"database": "sqlite"}}},
+        "proxies": {"px": "off"},
+    }
+    return {**base, **changes}
+
+
+def test_status_says_whether_going_back_is_free_of_loss() -> None:
+    def back(**access: Any) -> str:
+        return status.status_lines(looked("released", access=access))[2]
+
+    assert "free of loss at this moment" in back(in_use_since="x", writes=[])
+    assert "lost its statistics" in back(in_use_since="x", writes=None)
+    assert "about t: 3" in back(in_use_since="x", writes=[{"table": "t", "writes": 3}])
+    assert "cannot be told" in back(msg="unreachable")
+    assert "the back" in status.status_lines(looked("fenced"))[2]
+
+
+def test_status_shows_what_does_not_answer_instead_of_failing() -> None:
+    lines = status.status_lines(
+        looked(
+            "released",
+            fence={"msg": "no such file"},
+            access={"msg": "PostgreSQL cannot be reached"},
+            applications={"app1": {"status": -1}},
+            proxies={},
+            holder={"run": "r", "playbook": "cutover.yml", "since": "now"},
+        )
+    )
+    text = "\n".join(lines)
+    for wanted in (
+        "no such file",
+        "cannot be reached",
+        "app1 does not answer",
+        "none in the inventory",
+        "holds the lock",
+    ):
+        assert wanted in text

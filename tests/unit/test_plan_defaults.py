@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A default is carried when it means the same in PostgreSQL, and is listed as left out otherwise."""
+
+from __future__ import annotations
+
+import pytest
+
+from cutover.plan.defaults import literal, translate
+
+
+@pytest.mark.parametrize(
+    ("default", "codec", "type_name", "wanted"),
+    [
+        (None, "text", "text", None),
+        ("NULL", "text", "text", None),
+        ("null", "integer", "bigint", None),
+        ("5", "integer", "bigint", "5"),
+        ("-5", "integer", "bigint", "-5"),
+        ("+5", "integer", "bigint", "5"),
+        ("(5)", "integer", "bigint", "5"),
+        ("'5'", "integer", "bigint", "5"),
+        ("5.5", "integer", "bigint", False),
+        ("70000", "integer", "smallint", False),
+        ("TRUE", "integer", "bigint", "1"),
+        ("true", "boolean", "boolean", "true"),
+        ("0", "boolean", "boolean", "false"),
+        ("2", "boolean", "boolean", False),
+        ("'t'", "boolean", "boolean", False),
+        ("1.50", "decimal", "numeric(10,2)", "1.5"),
+        ("1.505", "decimal", "numeric(10,2)", False),
+        ("'1.50'", "decimal", "numeric", "1.5"),
+        ("1e3", "decimal", "numeric", "1000"),
+        ("0.1", "real", "double precision", "0.1"),
+        ("5", "real", "double precision", "5"),
+        ("''", "text", "text", "''"),
+        ("'it''s'", "text", "text", "'it''s'"),
+        ('"it""s"', "text", "text", "'it\"s'"),
+        ("'a\\b'", "text", "text", "E'a\\\\b'"),
+        ("'%s'", "text", "text", "'%s'"),
+        ("007", "text", "text", "'7'"),
+        ("1.5", "text", "text", False),
+        ("'longer'", "text", "varchar(3)", False),
+        ("'{}'", "jsonb", "jsonb", "'{}'::jsonb"),
+        ("'{'", "jsonb", "jsonb", False),
+        ("'2024-01-31'", "date", "date", "'2024-01-31'::date"),
+        ("'today'", "date", "date", False),
+        ("'2024-01-31 10:00:00'", "iso_timestamp", "timestamp", "'2024-01-31 10:00:00'::timestamp"),
+        ("'10:00'", "time", "time", "'10:00'::time"),
+        ("0", "epoch_ms", "timestamptz", False),
+        ("CURRENT_TIMESTAMP", "epoch_ms", "timestamptz", "CURRENT_TIMESTAMP"),
+        ("(current_timestamp)", "iso_timestamp", "timestamp", "(CURRENT_TIMESTAMP AT TIME ZONE 'UTC')"),
+        ("CURRENT_TIMESTAMP", "integer", "bigint", False),
+        ("CURRENT_TIMESTAMP", "uuid", "uuid", False),
+        ("CURRENT_DATE", "date", "date", "(CURRENT_TIMESTAMP AT TIME ZONE 'UTC')::date"),
+        ("CURRENT_DATE", "time", "time", False),
+        ("datetime('now')", "text", "text", False),
+        ("(random())", "integer", "bigint", False),
+        ("(1 + 1)", "integer", "bigint", False),
+        ("(1) + (2)", "integer", "bigint", False),
+        ("x'00'", "blob", "bytea", False),
+        ("'x' || 'y'", "text", "text", False),
+        ("'a' 'b'", "text", "text", False),
+        ("''''", "text", "text", "''''"),
+        ("'''", "text", "text", False),
+        ("word", "text", "text", False),
+        ("'\0'", "text", "text", False),
+    ],
+)
+def test_default_is_carried_when_it_means_the_same(
+    default: str | None, codec: str, type_name: str, wanted: str | bool | None
+) -> None:
+    assert translate(default, codec, type_name) == wanted
+
+
+def test_literal_reads_alike_whatever_the_server_thinks_of_backslashes() -> None:
+    assert literal("a'b") == "'a''b'"
+    assert literal("a\\'b") == "E'a\\\\''b'"

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the repository promises about itself: the lock, the licence lines, the roles' specifications."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+ROLES = sorted(p.name for p in (ROOT / "roles").glob("*") if p.is_dir())
+PYTHON_FOLDERS = (
+    "module_utils",
+    "library",
+    "action_plugins",
+    "filter_plugins",
+    "demo",
+    "bench",
+    "tests",
+    ".ci",
+)
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text()) if path.exists() else None
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_lock_holds_every_dependency_with_hashes_and_no_address() -> None:
+    project = (ROOT / "pyproject.toml").read_text().split("[tool.", 1)[0]
+    wanted = {normal(name) for name in re.findall(r'^    "([\w.-]+)"', project, re.M)}
+    lock = (ROOT / "requirements.lock").read_text()
+    entries = re.findall(r"^([\w.-]+)==.*\n((?:    --hash=\S+(?: \\)?\n)*)", lock, re.M)
+    assert "ansible" in wanted
+    assert wanted <= {normal(name) for name, _ in entries}
+    assert [name for name, hashes in entries if "sha256:" not in hashes] == []
+    assert re.findall(r"https?://|--index-url|--find-links", lock) == []
+
+
+def test_lock_serves_both_debians_python_and_newer_ones() -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    pins = dict(re.findall(r"^ansible-core==(\S+) ; python_full_version (<|>=) '3.12'", lock, re.M))
+    assert sorted(pins.values()) == ["<", ">="]
+
+
+def test_every_python_file_names_its_licence() -> None:
+    files = [p for folder in PYTHON_FOLDERS for p in (ROOT / folder).rglob("*.py") if p.stat().st_size]
+    assert [
+        str(p.relative_to(ROOT))
+        for p in files
+        if "SPDX-License-Identifier: GPL-3.0-or-later" not in p.read_text()[:600]
+    ] == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_role_defaults_are_those_of_its_specification(role: str) -> None:
+    path = ROOT / "roles" / role
+    specification = load(path / "meta/argument_specs.yml")
+    assert specification, f"roles/{role}/meta/argument_specs.yml is missing"
+    entries = specification["argument_specs"]
+    assert [name for name in entries if not (path / "tasks" / f"{name}.yml").exists()] == []
+    # One variable may serve several entry points; each of them describes it alike.
+    options = {key: value for entry in entries.values() for key, value in (entry.get("options") or {}).items()}
+    defaults = load(path / "defaults/main.yml") or {}
+    untyped = [name for name, option in options.items() if "type" not in option or "description" not in option]
+    assert untyped == []
+    assert set(defaults) <= set(options), "a default that the specification does not know"
+    for name, option in options.items():
+        if "default" in option:
+            assert name in defaults, f"{name}: specified with a default, absent from defaults/main.yml"
+            assert defaults[name] == option["default"], name
+        elif name in defaults:
+            # Only what is computed at run time may lack a default in the specification.
+            assert "{{" in str(defaults[name]), f"{name}: a default that the specification does not name"
+        assert not (option.get("required") and name in defaults), f"{name}: required, yet it has a default"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_role_explains_itself(role: str) -> None:
+    path = ROOT / "roles" / role
+    assert (path / "README.md").exists()
+    assert (load(path / "meta/main.yml") or {}).get("galaxy_info", {}).get("description")
