@@ -19,9 +19,10 @@ from typing import Any, Callable
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import bench  # noqa: F401 - lets the engine be imported
-from cutover import bulk, checksum, ddl
+from cutover import bulk, checksum
 from cutover.check import check_values
 from cutover.errors import CutoverError
+from cutover.finish import finish
 from cutover.plan import model
 from cutover.plan.choose import is_temporal
 from cutover.source.connect import open_readonly
@@ -54,7 +55,7 @@ def _finish(request: Request) -> Any:
         tables = describe(source, request["source"]).tables
     sequences = {table.name: table.sequence for table in tables if table.sequence is not None}
     with closing(connect(request["url"], autocommit=True)) as connection:
-        return ddl.finish(connection, model.from_dict(request["plan"]), sequences)
+        return finish(connection, model.from_dict(request["plan"]), sequences)
 
 
 def _verify(request: Request) -> Any:

@@ -64,6 +64,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.cutover import ddl
+from ansible.module_utils.cutover.finish import finish
 from ansible.module_utils.cutover.source.connect import open_readonly
 from ansible.module_utils.cutover.source.describe import describe
 from ansible.module_utils.cutover.target.connect import connect
@@ -100,7 +101,7 @@ def main() -> None:
             if params["phase"] == "tables":
                 queries = ddl.create_tables(connection, plan, params["replace"], module.check_mode)
             elif params["phase"] == "finish":
-                queries = ddl.finish(connection, plan, _sequences(params["source_path"]), module.check_mode)
+                queries = finish(connection, plan, _sequences(params["source_path"]), module.check_mode)
             else:
                 queries = ddl.drop_own(connection, module.check_mode)
         finally:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cutover import bulk, checksum, ddl
+from cutover import finish as finishing
 from cutover.check import check_values
 from cutover.errors import Finding
 from cutover.plan.choose import is_temporal
@@ -100,7 +101,7 @@ def finish(path: Path, url: str, plan: Plan) -> list[str]:
     """Add keys, indexes, foreign keys and sequences."""
     sequences = {t.name: t.sequence for t in described(path).tables if t.sequence is not None}
     with closing(connect(url, autocommit=True)) as connection:
-        return ddl.finish(connection, plan, sequences)
+        return finishing.finish(connection, plan, sequences)
 
 
 def verify(path: Path, url: str, plan: Plan, workers: int = 2) -> dict[str, Any]:
