@@ -76,7 +76,7 @@ tables:
   returned: success
   type: dict
 rules:
-  description: By column that has a rule in the plan, the number of values that it touched.
+  description: By column and rule in the plan, the number of values that it touched.
   returned: success
   type: list
   elements: dict

@@ -26,12 +26,12 @@ _OWN = quote(OWN_SCHEMA)
 
 @dataclass(frozen=True)
 class Copied:
-    """What became of a range: rows and bytes sent, seconds, and per column the values that a rule touched."""
+    """What became of a range: rows and bytes sent, seconds, and per column and rule the values that it touched."""
 
     rows: int
     bytes: int
     seconds: float
-    rules: dict[str, int]
+    rules: dict[tuple[str, str], int]
 
 
 class _Stream:
@@ -185,11 +185,18 @@ def _worker(source_path: str, target_url: str, plan: Plan) -> Callable[[Range], 
                     stream,
                 )
                 seconds = time.monotonic() - began
-                rules = {name: count - before[name] for name, count in packer.touched.items()}
+                rules = {place: count - before[place] for place, count in packer.touched.items()}
                 cursor.execute(
                     f"UPDATE {_OWN}.ranges SET rows = %s, bytes = %s, seconds = %s, rules = %s"
                     " WHERE table_name = %s AND number = %s",
-                    (stream.rows, stream.bytes, seconds, json.dumps(rules), piece.table, piece.number),
+                    (
+                        stream.rows,
+                        stream.bytes,
+                        seconds,
+                        json.dumps([[*place, count] for place, count in rules.items()]),
+                        piece.table,
+                        piece.number,
+                    ),
                 )
             return Copied(stream.rows, stream.bytes, seconds, rules)
         except target.Error as error:
@@ -211,21 +218,21 @@ def _summary(target_url: str, plan: Plan) -> dict[str, Any]:
             )
             tables = {n: {"rows": r, "bytes": b, "seconds": round(s, 3)} for n, r, b, s in cursor.fetchall()}
             cursor.execute(
-                f"SELECT table_name, key, sum(value::bigint)::bigint FROM {_OWN}.ranges, jsonb_each_text(rules)"
-                " GROUP BY 1, 2 ORDER BY 1, 2"
+                "SELECT table_name, touched->>0, touched->>1, sum((touched->>2)::bigint)::bigint"
+                f" FROM {_OWN}.ranges, jsonb_array_elements(rules) AS touched GROUP BY 1, 2, 3"
             )
-            touched = {(name, column): count for name, column, count in cursor.fetchall()}
+            touched = {tuple(place): count for *place, count in cursor.fetchall()}
     finally:
         target.close()
     rules = [
         {
             "table": table.name,
             "column": column.name,
-            "rule": column.rule,
-            "count": touched.get((table.name, column.name), 0),
+            "rule": rule,
+            "count": touched.get((table.name, column.name, rule), 0),
         }
         for table in plan.tables
         for column in table.columns
-        if column.rule
+        for rule in column.rules
     ]
     return {"tables": tables, "rules": rules}

@@ -39,21 +39,23 @@ class Packer:
 
     def __init__(self, table: PlanTable) -> None:
         self.table = table
-        self.touched: dict[str, int] = {column.name: 0 for column in table.columns if column.rule}
+        self.touched: dict[tuple[str, str], int] = {
+            (column.name, rule): 0 for column in table.columns for rule in column.rules
+        }
         self.wires = [self._wire(column) for column in table.columns]
         self._pack = _generate(table, self.wires)
 
     def _wire(self, column: PlanColumn) -> Callable[[Any], bytes]:
         codec = CODECS[column.codec]
-        wire = codec.wire(column.type, column.rule)
-        if column.rule is None:
+        wire = codec.wire(column.type, column.rules)
+        if not column.rules:
             return wire
-        rule, name, touched = column.rule, column.name, self.touched
+        name, counts, touched = column.name, self.touched, codec.touched(column.type, column.rules)
 
         def counting(value: Any) -> bytes:
             field = wire(value)
-            if codec.touched(value, rule):
-                touched[name] += 1
+            for rule in touched(value):
+                counts[name, rule] += 1
             return field
 
         return counting
@@ -85,7 +87,7 @@ def _generate(
     names = [f"c{i}" for i in range(len(table.columns))]
     fields: list[str] = []
     for i, column in enumerate(table.columns):
-        template = _INLINE.get((column.codec, column.type), "w{i}({v})") if column.rule is None else "w{i}({v})"
+        template = _INLINE.get((column.codec, column.type), "w{i}({v})") if not column.rules else "w{i}({v})"
         fields.append(f"N if {names[i]} is None else " + template.format(v=names[i], i=i))
     body = "".join(f"                ({field}),\n" for field in fields)
     code = (
@@ -129,7 +131,7 @@ class Canonical:
     """Canonical text of the rows of one table, computed apart from what is sent."""
 
     def __init__(self, table: PlanTable) -> None:
-        self._of = [CODECS[column.codec].canonical(column.type, column.rule) for column in table.columns]
+        self._of = [CODECS[column.codec].canonical(column.type, column.rules) for column in table.columns]
 
     def row(self, row: Row) -> bytes:
         """The canonical text of a row: its values joined by ``|``, nothing for NULL, and a line feed."""
@@ -158,7 +160,7 @@ def refuse_row(packer: Packer, row: Row) -> None:
     found = packer.refusals(row)
     refusals: list[Refusal] = []
     for column, value, reason in found:
-        others = Alternatives(column.codec, column.type, column.rule)
+        others = Alternatives(column.codec, column.type, column.rules)
         others.refused(value)
         choice = others.best()
         decide = {"tables": {packer.table.name: {"columns": {column.name: choice}}}} if choice else None

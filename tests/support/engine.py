@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,10 +120,12 @@ def migrate(path: Path, url: str, overrides: Mapping[str, Any] | None = None, wo
     return Migrated(plan, findings, copied, finished, verify(path, url, plan, workers))
 
 
-def plan_table(
-    columns: Mapping[str, tuple[str, str, str | None]], name: str = "t", key: str | None = None
-) -> PlanTable:
-    """A planned table from column name → (codec, type, rule); ``key`` is its primary key."""
+def _rules(given: str | Sequence[str] | None = None) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given or ())
+
+
+def plan_table(columns: Mapping[str, Sequence[Any]], name: str = "t", key: str | None = None) -> PlanTable:
+    """A planned table from column name → (codec, type, rule or rules or None); ``key`` is its primary key."""
     return PlanTable(
         name=name,
         target=name,
@@ -131,7 +133,9 @@ def plan_table(
         bytes=1,
         rowid="rowid",
         compare="multiset",
-        columns=tuple(PlanColumn(column, column, "", *way) for column, way in columns.items()),
+        columns=tuple(
+            PlanColumn(column, column, "", way[0], way[1], _rules(*way[2:])) for column, way in columns.items()
+        ),
         primary_key=(key,) if key else (),
         primary_key_name=f"{name}_pkey" if key else None,
         indexes=(),

@@ -13,11 +13,11 @@ from support import stored
 
 
 class Way(NamedTuple):
-    """A codec with one of its types (modifiers included) and one of its rules, or none."""
+    """A codec with one of its types (modifiers included) and some of its rules."""
 
     name: str
     type: str
-    rule: str | None
+    rules: tuple[str, ...] = ()
 
     @property
     def codec(self) -> Codec:
@@ -26,11 +26,11 @@ class Way(NamedTuple):
 
     def wire(self, value: stored.Stored) -> bytes:
         """The value's field in binary COPY."""
-        return self.codec.wire(self.type, self.rule)(value)
+        return self.codec.wire(self.type, self.rules)(value)
 
     def canonical(self, value: stored.Stored) -> bytes:
         """The value's canonical text."""
-        return self.codec.canonical(self.type, self.rule)(value)
+        return self.codec.canonical(self.type, self.rules)(value)
 
     def accepts(self, value: stored.Stored) -> bool:
         """Whether the codec takes the value; any exception but Unfit is a bug and comes through."""
@@ -41,7 +41,7 @@ class Way(NamedTuple):
         return True
 
     def __str__(self) -> str:
-        return f"{self.name}-{self.type}" + (f"-{self.rule}" if self.rule else "")
+        return f"{self.name}-{self.type}" + "".join(f"-{rule}" for rule in self.rules)
 
 
 _WITH_MODIFIERS = {
@@ -54,9 +54,10 @@ def _ways() -> tuple[Way, ...]:
     found: list[Way] = []
     for codec in CODECS.values():
         # A mix of stamps is only carried by its rule; see plan.overrides.
-        rules = tuple(codec.rules) if codec.name == "mixed_timestamp" else (None, *codec.rules)
+        single = [(rule,) for rule in codec.rules]
+        rules = single if codec.name == "mixed_timestamp" else [(), *single]
         for type_name in (*codec.types, *_WITH_MODIFIERS.get(codec.name, ())):
-            found += [Way(codec.name, type_name, rule) for rule in rules]
+            found += [Way(codec.name, type_name, chosen) for chosen in rules]
     return tuple(found)
 
 

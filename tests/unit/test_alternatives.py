@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cutover.codecs.alternatives import Alternatives
-from cutover.plan.overrides import Overrides
+from cutover.plan.overrides import Overrides, named_rules
 from cutover.source.model import Column, Description, Table
 from support import stored
 from support.stored import text
@@ -22,11 +22,11 @@ CANDIDATES += [text("x" * 20), text("plain words"), b"bytes", text("[" * 600 + "
 
 def best(way: Way, *values: stored.Stored) -> Way | None:
     """The way that is proposed when ``way`` refuses the values."""
-    others = Alternatives(way.name, way.type, way.rule)
+    others = Alternatives(way.name, way.type, way.rules)
     for value in values:
         others.refused(value)
     choice = others.best()
-    return None if choice is None else Way(choice["codec"], choice["type"], choice.get("rule"))
+    return None if choice is None else Way(choice["codec"], choice["type"], named_rules(choice))
 
 
 def accepted_by_overrides(way: Way) -> None:
@@ -34,7 +34,9 @@ def accepted_by_overrides(way: Way) -> None:
     column = Column("c", "", False, None, 0, None)
     table = Table("t", "", (column,), (), "rowid", None, False, False, None, (), (), ())
     source = Description("/x", 0, 4096, "UTF-8", "delete", 0, "3", (table,), ())
-    Overrides({"tables": {"t": {"columns": {"c": {"codec": way.name, "type": way.type, "rule": way.rule}}}}}, source)
+    Overrides(
+        {"tables": {"t": {"columns": {"c": {"codec": way.name, "type": way.type, "rules": list(way.rules)}}}}}, source
+    )
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
@@ -89,26 +91,26 @@ NUL = text("a\0b")
 @pytest.mark.parametrize(
     ("way", "values", "wanted"),
     [
-        (Way("integer", "bigint", None), [0.5], Way("decimal", "numeric", None)),
-        (Way("integer", "bigint", None), [text("n/a")], Way("text", "text", "as_text")),
-        (Way("integer", "smallint", None), [70_000], Way("integer", "bigint", None)),
-        (Way("integer", "bigint", None), [b"x"], None),
-        (Way("boolean", "boolean", None), [2], Way("integer", "bigint", None)),
-        (Way("boolean", "boolean", None), [2, text("t")], Way("text", "text", "as_text")),
-        (Way("decimal", "numeric(5,2)", None), [1.234], Way("decimal", "numeric", None)),
-        (Way("text", "varchar(5)", None), [text("longer")], Way("text", "text", None)),
-        (Way("text", "text", None), [5], Way("text", "text", "as_text")),
-        (Way("text", "text", None), [NUL], Way("blob", "bytea", "text_as_bytes")),
-        (Way("text", "text", None), [NUL, 5], None),
-        (Way("text", "text", "as_text"), [NUL], Way("blob", "bytea", "text_as_bytes")),
-        (Way("blob", "bytea", None), [text("x")], Way("blob", "bytea", "text_as_bytes")),
-        (Way("epoch_ms", "timestamptz", None), [text("2024-01-01 00:00:00")], Way("mixed_timestamp", "timestamptz", "per_value")),
-        (Way("iso_timestamp", "timestamp", None), [text("2024-01-01")], Way("iso_timestamp", "timestamp", "date_as_midnight")),
-        (Way("iso_timestamptz", "timestamptz", None), [text("2024-01-01 00:00:00+02:00")], Way("iso_timestamptz", "timestamptz", "to_utc")),
-        (Way("date", "date", None), [text("2024-01-01 10:00:00")], Way("iso_timestamp", "timestamp", "date_as_midnight")),
-        (Way("date", "date", None), [text("soon")], Way("text", "text", None)),
-        (Way("jsonb", "jsonb", None), [text('{"a":1,"a":2}')], Way("json", "json", None)),
-        (Way("jsonb", "jsonb", None), [text("")], Way("text", "text", "as_text")),
+        (Way("integer", "bigint"), [0.5], Way("decimal", "numeric")),
+        (Way("integer", "bigint"), [text("n/a")], Way("text", "text", ("as_text",))),
+        (Way("integer", "smallint"), [70_000], Way("integer", "bigint")),
+        (Way("integer", "bigint"), [b"x"], None),
+        (Way("boolean", "boolean"), [2], Way("integer", "bigint")),
+        (Way("boolean", "boolean"), [2, text("t")], Way("text", "text", ("as_text",))),
+        (Way("decimal", "numeric(5,2)"), [1.234], Way("decimal", "numeric")),
+        (Way("text", "varchar(5)"), [text("longer")], Way("text", "text")),
+        (Way("text", "text"), [5], Way("text", "text", ("as_text",))),
+        (Way("text", "text"), [NUL], Way("blob", "bytea", ("text_as_bytes",))),
+        (Way("text", "text"), [NUL, 5], None),
+        (Way("text", "text", ("as_text",)), [NUL], Way("blob", "bytea", ("text_as_bytes",))),
+        (Way("blob", "bytea"), [text("x")], Way("blob", "bytea", ("text_as_bytes",))),
+        (Way("epoch_ms", "timestamptz"), [text("2024-01-01 00:00:00")], Way("mixed_timestamp", "timestamptz", ("per_value",))),
+        (Way("iso_timestamp", "timestamp"), [text("2024-01-01")], Way("iso_timestamp", "timestamp", ("date_as_midnight",))),
+        (Way("iso_timestamptz", "timestamptz"), [text("2024-01-01 00:00:00+02:00")], Way("iso_timestamptz", "timestamptz", ("to_utc",))),
+        (Way("date", "date"), [text("2024-01-01 10:00:00")], Way("iso_timestamp", "timestamp", ("date_as_midnight",))),
+        (Way("date", "date"), [text("soon")], Way("text", "text")),
+        (Way("jsonb", "jsonb"), [text('{"a":1,"a":2}')], Way("json", "json")),
+        (Way("jsonb", "jsonb"), [text("")], Way("text", "text", ("as_text",))),
     ],
     ids=str,
 )  # fmt: skip

@@ -133,7 +133,7 @@ REFUSED: list[tuple[str, str, str | None, Any, str]] = [
 @pytest.mark.parametrize(("name", "type_name", "rule", "value", "reason"), REFUSED)
 def test_refusal_says_why(name: str, type_name: str, rule: str | None, value: Any, reason: str) -> None:
     with pytest.raises(Unfit, match=reason):
-        CODECS[name].wire(type_name, rule)(value)
+        CODECS[name].wire(type_name, (rule,) if rule else ())(value)
 
 
 def test_json_may_be_nested_as_deeply_as_people_do() -> None:

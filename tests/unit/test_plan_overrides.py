@@ -45,7 +45,7 @@ def column(entry: Any) -> dict[str, Any]:
         (table({"columns": ["balance"]}), "tables.account.columns: must be a mapping, not ['balance']."),
         (table({"primary_key": "index"}), "tables.account.primary_key: the only choice is 'unique'"),
         (column({"kodec": "text"}), "tables.account.columns.balance: 'kodec' is unknown. Did you mean 'codec'?"),
-        (column({"type": "text"}), "tables.account.columns.balance: type and rule belong to a codec"),
+        (column({"type": "text"}), "tables.account.columns.balance: type and rules belong to a codec"),
         (column({"codec": "txt"}), "tables.account.columns.balance.codec: 'txt' is unknown. Did you mean 'text'?"),
         (column({"codec": "text", "type": "numeric"}), "balance.type: codec text writes text, varchar, not 'numeric'."),
         (column({"codec": "text", "type": "varchar(5); DROP"}), "balance.type: codec text writes"),
@@ -119,10 +119,10 @@ def test_decisions_reach_the_plan(make_sqlite: MakeSqlite) -> None:
     [decided] = plan.tables
     assert (plan.schema, plan.collation, decided.target) == ("shop", None, "T2")
     column = decided.column("a")
-    assert (column.codec, column.type, column.rule, column.target, column.not_null) == (
+    assert (column.codec, column.type, column.rules, column.target, column.not_null) == (
         "text",
         "text",
-        "as_text",
+        ("as_text",),
         "A",
         False,
     )

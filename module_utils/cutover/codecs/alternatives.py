@@ -7,41 +7,41 @@ numbers as well, infinity as a decimal) come out at the next check, which then p
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any
 
 from ..errors import Unfit
 from . import CODECS
-from .base import Stored, base_type
+from .base import Rules, Stored, base_type
 
-#: (codec, type, rule)
-Choice = tuple[str, str, Optional[str]]
+#: (codec, type, rules)
+Choice = tuple[str, str, Rules]
 
 _AS_TEXT: tuple[Choice, ...] = (
-    ("text", "text", None),
-    ("text", "text", "as_text"),
-    ("blob", "bytea", "text_as_bytes"),
+    ("text", "text", ()),
+    ("text", "text", ("as_text",)),
+    ("blob", "bytea", ("text_as_bytes",)),
 )
-_NUMBERS: tuple[Choice, ...] = (("decimal", "numeric", None), ("text", "text", "as_text"))
-_MIXED: Choice = ("mixed_timestamp", "timestamptz", "per_value")
+_NUMBERS: tuple[Choice, ...] = (("decimal", "numeric", ()), ("text", "text", ("as_text",)))
+_MIXED: Choice = ("mixed_timestamp", "timestamptz", ("per_value",))
 
 _WIDER: dict[str, tuple[Choice, ...]] = {
-    "integer": (("integer", "bigint", None), *_NUMBERS),
-    "boolean": (("integer", "bigint", None), *_NUMBERS),
+    "integer": (("integer", "bigint", ()), *_NUMBERS),
+    "boolean": (("integer", "bigint", ()), *_NUMBERS),
     "real": _NUMBERS,
     "decimal": _NUMBERS,
     "text": _AS_TEXT,
-    "blob": (("blob", "bytea", "text_as_bytes"),),
+    "blob": (("blob", "bytea", ("text_as_bytes",)),),
     "uuid": _AS_TEXT,
-    "epoch_s": (("integer", "bigint", None), *_NUMBERS),
-    "epoch_ms": (_MIXED, ("integer", "bigint", None), *_NUMBERS),
-    "epoch_us": (("integer", "bigint", None), *_NUMBERS),
-    "iso_timestamp": (("iso_timestamp", "timestamp", "date_as_midnight"), _MIXED, *_AS_TEXT),
-    "iso_timestamptz": (("iso_timestamptz", "timestamptz", "to_utc"), _MIXED, *_AS_TEXT),
+    "epoch_s": (("integer", "bigint", ()), *_NUMBERS),
+    "epoch_ms": (_MIXED, ("integer", "bigint", ()), *_NUMBERS),
+    "epoch_us": (("integer", "bigint", ()), *_NUMBERS),
+    "iso_timestamp": (("iso_timestamp", "timestamp", ("date_as_midnight",)), _MIXED, *_AS_TEXT),
+    "iso_timestamptz": (("iso_timestamptz", "timestamptz", ("to_utc",)), _MIXED, *_AS_TEXT),
     "mixed_timestamp": _AS_TEXT[1:2],
-    "date": (("iso_timestamp", "timestamp", "date_as_midnight"), *_AS_TEXT),
+    "date": (("iso_timestamp", "timestamp", ("date_as_midnight",)), *_AS_TEXT),
     "time": _AS_TEXT,
     # A bare number may be JSON, stored as an integer or real.
-    "jsonb": (("json", "json", None), *_AS_TEXT[1:]),
+    "jsonb": (("json", "json", ()), *_AS_TEXT[1:]),
     "json": _AS_TEXT[1:],
 }
 
@@ -49,10 +49,10 @@ _WIDER: dict[str, tuple[Choice, ...]] = {
 class Alternatives:
     """The choices that accept every value refused so far in one column."""
 
-    def __init__(self, codec: str, type_name: str, rule: str | None) -> None:
-        choices = [c for c in _WIDER[codec] if c != (codec, type_name, rule)]
-        if codec == "text" and rule == "as_text":
-            choices = [c for c in choices if c[::2] != ("text", None)]
+    def __init__(self, codec: str, type_name: str, rules: Rules) -> None:
+        choices = [c for c in _WIDER[codec] if c != (codec, type_name, rules)]
+        if codec == "text" and "as_text" in rules:
+            choices = [c for c in choices if c[::2] != ("text", ())]
         if codec == "integer" and base_type(type_name) == "bigint":
             choices = [c for c in choices if c[0] != "integer"]
         self._left: list[Choice] = choices
@@ -65,22 +65,24 @@ class Alternatives:
         """Drop the choices that refuse what ``other`` has seen of the same column."""
         self._left = [choice for choice in self._left if choice in other._left]
 
-    def best(self) -> dict[str, str] | None:
+    def best(self) -> dict[str, Any] | None:
         """The entry for the column in the plan's overrides, or None when no codec takes all values."""
         if not self._left:
             return None
-        codec, type_name, rule = self._left[0]
-        entry = {"codec": codec, "type": type_name}
-        if rule:
-            entry["rule"] = rule
+        codec, type_name, rules = self._left[0]
+        entry: dict[str, Any] = {"codec": codec, "type": type_name}
+        if len(rules) == 1:
+            entry["rule"] = rules[0]
+        elif rules:
+            entry["rules"] = list(rules)
         return entry
 
 
 def _accepts(choice: Choice, value: Stored) -> bool:
-    codec, type_name, rule = choice
+    codec, type_name, rules = choice
     try:
-        CODECS[codec].wire(type_name, rule)(value)
-        CODECS[codec].canonical(type_name, rule)(value)
+        CODECS[codec].wire(type_name, rules)(value)
+        CODECS[codec].canonical(type_name, rules)(value)
     except Unfit:
         return False
     return True

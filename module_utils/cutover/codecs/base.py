@@ -16,6 +16,9 @@ from ..errors import Unfit
 Stored = Union[int, float, bytes, bytearray]
 Wire = Callable[[Stored], bytes]
 Canonical = Callable[[Stored], bytes]
+Rules = tuple[str, ...]
+#: The names of the rules that decided what became of a value.
+Touched = Callable[[Stored], Rules]
 
 length = struct.Struct(">i").pack
 NULL = length(-1)
@@ -34,11 +37,11 @@ class Codec:
     #: True when values of the target type sort on both sides in the same order (integers).
     ordered = False
 
-    def wire(self, type_name: str, rule: str | None) -> Wire:
+    def wire(self, type_name: str, rules: Rules = ()) -> Wire:
         """A function from a stored value to its field in binary COPY. The function raises Unfit."""
         raise NotImplementedError  # pragma: no cover - every codec has its own
 
-    def canonical(self, type_name: str, rule: str | None) -> Canonical:
+    def canonical(self, type_name: str, rules: Rules = ()) -> Canonical:
         """A function from a stored value to its canonical text, computed apart from ``wire``. May raise Unfit."""
         raise NotImplementedError  # pragma: no cover
 
@@ -54,9 +57,9 @@ class Codec:
         """A value of PostgreSQL, read by ``restore_sql``, as SQLite stores it."""
         raise NotImplementedError  # pragma: no cover
 
-    def touched(self, value: Stored, rule: str) -> bool:
-        """True when ``rule``, not exact carriage, decided what became of ``value``."""
-        return False
+    def touched(self, type_name: str, rules: Rules) -> Touched:
+        """A function from a value to those of ``rules`` that, not exact carriage, decided what became of it."""
+        return lambda value: ()
 
 
 def kind(value: Stored) -> str:

@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from ..errors import Unfit
-from .base import Canonical, Codec, Stored, Wire, decode, length, unfit
+from .base import Canonical, Codec, Rules, Stored, Wire, decode, length, unfit
 from .texts import LONG, check_text
 
 #: Deeper nesting is refused: far more than people write, far less than what ends PostgreSQL's or Python's stack.
@@ -178,7 +178,7 @@ class Jsonb(Codec):
     name = "jsonb"
     types = ("jsonb",)
 
-    def wire(self, type_name: str, rule: str | None) -> Wire:
+    def wire(self, type_name: str, rules: Rules = ()) -> Wire:
         def field(value: Stored) -> bytes:
             text = json_text(value)
             # The walk finds what PostgreSQL would refuse: surrogates, \u0000, too many digits.
@@ -188,7 +188,7 @@ class Jsonb(Codec):
 
         return field
 
-    def canonical(self, type_name: str, rule: str | None) -> Canonical:
+    def canonical(self, type_name: str, rules: Rules = ()) -> Canonical:
         return lambda value: _canonical(normal_text(parse(json_text(value), _DECODER)))
 
     def canonical_sql(self, column: str, type_name: str) -> str:
@@ -207,7 +207,7 @@ class Json(Jsonb):
     name = "json"
     types = ("json",)
 
-    def wire(self, type_name: str, rule: str | None) -> Wire:
+    def wire(self, type_name: str, rules: Rules = ()) -> Wire:
         def field(value: Stored) -> bytes:
             text = json_text(value)
             parse(text, _PLAIN)
@@ -217,5 +217,5 @@ class Json(Jsonb):
 
         return field
 
-    def canonical(self, type_name: str, rule: str | None) -> Canonical:
+    def canonical(self, type_name: str, rules: Rules = ()) -> Canonical:
         return lambda value: _canonical(json_text(value))

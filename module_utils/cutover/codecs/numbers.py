@@ -8,7 +8,7 @@ import struct
 from decimal import Decimal
 
 from ..errors import Unfit
-from .base import Canonical, Codec, Stored, Wire, decode, kind, modifiers, unfit
+from .base import Canonical, Codec, Rules, Stored, Wire, decode, kind, modifiers, unfit
 
 _WIDTHS = {"bigint": (8, "q"), "integer": (4, "i"), "smallint": (2, "h")}
 _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,5})?", re.ASCII)
@@ -21,7 +21,7 @@ class Integer(Codec):
     types = ("bigint", "integer", "smallint")
     ordered = True
 
-    def wire(self, type_name: str, rule: str | None) -> Wire:
+    def wire(self, type_name: str, rules: Rules = ()) -> Wire:
         size, letter = _WIDTHS[type_name]
         pack = struct.Struct(">i" + letter).pack
 
@@ -35,7 +35,7 @@ class Integer(Codec):
 
         return field
 
-    def canonical(self, type_name: str, rule: str | None) -> Canonical:
+    def canonical(self, type_name: str, rules: Rules = ()) -> Canonical:
         def text(value: Stored) -> bytes:
             if type(value) is not int:
                 raise unfit(value, "integers")
@@ -56,7 +56,7 @@ class Real(Codec):
     name = "real"
     types = ("double precision",)
 
-    def wire(self, type_name: str, rule: str | None) -> Wire:
+    def wire(self, type_name: str, rules: Rules = ()) -> Wire:
         pack = struct.Struct(">id").pack
 
         def field(value: Stored) -> bytes:
@@ -64,7 +64,7 @@ class Real(Codec):
 
         return field
 
-    def canonical(self, type_name: str, rule: str | None) -> Canonical:
+    def canonical(self, type_name: str, rules: Rules = ()) -> Canonical:
         def text(value: Stored) -> bytes:
             return struct.pack(">d", _double(value)).hex().encode()
 
@@ -149,7 +149,7 @@ class DecimalNumber(Codec):
     name = "decimal"
     types = ("numeric",)
 
-    def wire(self, type_name: str, rule: str | None) -> Wire:
+    def wire(self, type_name: str, rules: Rules = ()) -> Wire:
         limits = modifiers(type_name)
         scale = limits[1] if len(limits) > 1 else 0
         # The first number that is too large; a scale above the precision asks for zeros behind the point.
@@ -163,7 +163,7 @@ class DecimalNumber(Codec):
 
         return field
 
-    def canonical(self, type_name: str, rule: str | None) -> Canonical:
+    def canonical(self, type_name: str, rules: Rules = ()) -> Canonical:
         return lambda value: plain(as_decimal(value)).encode()
 
     def canonical_sql(self, column: str, type_name: str) -> str:
@@ -182,7 +182,7 @@ class Boolean(Codec):
     name = "boolean"
     types = ("boolean",)
 
-    def wire(self, type_name: str, rule: str | None) -> Wire:
+    def wire(self, type_name: str, rules: Rules = ()) -> Wire:
         fields = {0: b"\x00\x00\x00\x01\x00", 1: b"\x00\x00\x00\x01\x01"}
 
         def field(value: Stored) -> bytes:
@@ -192,7 +192,7 @@ class Boolean(Codec):
 
         return field
 
-    def canonical(self, type_name: str, rule: str | None) -> Canonical:
+    def canonical(self, type_name: str, rules: Rules = ()) -> Canonical:
         def text(value: Stored) -> bytes:
             if type(value) is not int or value not in (0, 1):
                 raise _no_boolean(value)

@@ -11,7 +11,7 @@ import re
 import struct
 
 from ..errors import Unfit
-from .base import Canonical, Codec, Stored, Wire, decode, unfit
+from .base import Canonical, Codec, Rules, Stored, Touched, Wire, decode, unfit
 
 #: Microseconds from 1970-01-01 to 2000-01-01.
 EPOCH_2000_US = 946_684_800_000_000
@@ -38,7 +38,7 @@ class Epoch(Codec):
     types = ("timestamptz", "timestamp")
     unit = 1
 
-    def wire(self, type_name: str, rule: str | None) -> Wire:
+    def wire(self, type_name: str, rules: Rules = ()) -> Wire:
         unit = self.unit
 
         def field(value: Stored) -> bytes:
@@ -48,7 +48,7 @@ class Epoch(Codec):
 
         return field
 
-    def canonical(self, type_name: str, rule: str | None) -> Canonical:
+    def canonical(self, type_name: str, rules: Rules = ()) -> Canonical:
         unit = self.unit
 
         def text(value: Stored) -> bytes:
@@ -156,14 +156,14 @@ class IsoTimestamp(Codec):
     types = ("timestamp",)
     rules = {"date_as_midnight": "text that is a date only becomes midnight of that day"}
 
-    def wire(self, type_name: str, rule: str | None) -> Wire:
+    def wire(self, type_name: str, rules: Rules = ()) -> Wire:
         def field(value: Stored) -> bytes:
-            return _instant(_moment(_zoneless(value, rule)))
+            return _instant(_moment(_zoneless(value, rules)))
 
         return field
 
-    def canonical(self, type_name: str, rule: str | None) -> Canonical:
-        return lambda value: _padded(_zoneless(value, rule)).encode()
+    def canonical(self, type_name: str, rules: Rules = ()) -> Canonical:
+        return lambda value: _padded(_zoneless(value, rules)).encode()
 
     def canonical_sql(self, column: str, type_name: str) -> str:
         return f"to_char({column}, 'YYYY-MM-DD HH24:MI:SS.US')"
@@ -171,12 +171,12 @@ class IsoTimestamp(Codec):
     def restore(self, text: str, type_name: str) -> str:
         return _trimmed(text)
 
-    def touched(self, value: Stored, rule: str) -> bool:
-        return isinstance(value, bytearray) and len(value) == 10
+    def touched(self, type_name: str, rules: Rules) -> Touched:
+        return lambda value: rules if isinstance(value, bytearray) and len(value) == 10 else ()
 
 
-def _zoneless(value: Stored, rule: str | None) -> re.Match[str]:
-    if rule == "date_as_midnight" and type(value) is bytearray and _DATE.fullmatch(decode(value)):
+def _zoneless(value: Stored, rules: Rules) -> re.Match[str]:
+    if "date_as_midnight" in rules and type(value) is bytearray and _DATE.fullmatch(decode(value)):
         value = value + b" 00:00:00"
     match = _parts(value)
     if match["zone"]:
@@ -191,16 +191,16 @@ class IsoTimestampTz(Codec):
     types = ("timestamptz",)
     rules = {"to_utc": "the instant is kept, the stored offset from UTC is not"}
 
-    def wire(self, type_name: str, rule: str | None) -> Wire:
+    def wire(self, type_name: str, rules: Rules = ()) -> Wire:
         def field(value: Stored) -> bytes:
-            match = _zoned(value, rule)
+            match = _zoned(value, rules)
             return _instant(_shift(_moment(match), _offset(match["zone"])))
 
         return field
 
-    def canonical(self, type_name: str, rule: str | None) -> Canonical:
+    def canonical(self, type_name: str, rules: Rules = ()) -> Canonical:
         def text(value: Stored) -> bytes:
-            match = _zoned(value, rule)
+            match = _zoned(value, rules)
             if not _offset(match["zone"]):
                 return _padded(match).encode()
             zone = match["zone"].strip().replace(":", "").ljust(5, "0")
@@ -220,8 +220,8 @@ class IsoTimestampTz(Codec):
     def restore(self, text: str, type_name: str) -> str:
         return _trimmed(text) + "+00:00"
 
-    def touched(self, value: Stored, rule: str) -> bool:
-        return bool(_offset(_parts(value)["zone"] or "Z"))
+    def touched(self, type_name: str, rules: Rules) -> Touched:
+        return lambda value: rules if _offset(_parts(value)["zone"] or "Z") else ()
 
 
 def _shift(moment: dt.datetime, offset: dt.timedelta) -> dt.datetime:
@@ -231,11 +231,11 @@ def _shift(moment: dt.datetime, offset: dt.timedelta) -> dt.datetime:
         raise Unfit("is outside the years 1 to 9999 in UTC") from None
 
 
-def _zoned(value: Stored, rule: str | None) -> re.Match[str]:
+def _zoned(value: Stored, rules: Rules) -> re.Match[str]:
     match = _parts(value)
     if not match["zone"]:
         raise Unfit("text has no zone where the column's other values have one")
-    if rule != "to_utc" and _offset(match["zone"]):
+    if "to_utc" not in rules and _offset(match["zone"]):
         raise Unfit("text has an offset from UTC, which timestamptz does not keep")
     return match
 
@@ -249,10 +249,10 @@ class MixedTimestamp(Codec):
         "per_value": "integers are milliseconds from 1970, text without zone is UTC, text with a zone is converted"
     }
 
-    def wire(self, type_name: str, rule: str | None) -> Wire:
-        zoned = IsoTimestampTz().wire(type_name, "to_utc")
-        plain = IsoTimestamp().wire("timestamp", "date_as_midnight")
-        number = EpochMilliseconds().wire(type_name, None)
+    def wire(self, type_name: str, rules: Rules = ()) -> Wire:
+        zoned = IsoTimestampTz().wire(type_name, ("to_utc",))
+        plain = IsoTimestamp().wire("timestamp", ("date_as_midnight",))
+        number = EpochMilliseconds().wire(type_name)
 
         def field(value: Stored) -> bytes:
             if type(value) is int:
@@ -264,9 +264,9 @@ class MixedTimestamp(Codec):
 
         return field
 
-    def canonical(self, type_name: str, rule: str | None) -> Canonical:
-        zoned = IsoTimestampTz().canonical(type_name, "to_utc")
-        plain = IsoTimestamp().canonical("timestamp", "date_as_midnight")
+    def canonical(self, type_name: str, rules: Rules = ()) -> Canonical:
+        zoned = IsoTimestampTz().canonical(type_name, ("to_utc",))
+        plain = IsoTimestamp().canonical("timestamp", ("date_as_midnight",))
 
         def text(value: Stored) -> bytes:
             if type(value) is int:
@@ -285,8 +285,8 @@ class MixedTimestamp(Codec):
     def restore(self, text: str, type_name: str) -> str:
         return IsoTimestampTz().restore(text, type_name)
 
-    def touched(self, value: Stored, rule: str) -> bool:
-        return True
+    def touched(self, type_name: str, rules: Rules) -> Touched:
+        return lambda value: rules
 
 
 def _has_zone(value: Stored) -> bool:
@@ -301,12 +301,12 @@ class Date(Codec):
     name = "date"
     types = ("date",)
 
-    def wire(self, type_name: str, rule: str | None) -> Wire:
+    def wire(self, type_name: str, rules: Rules = ()) -> Wire:
         pack = struct.Struct(">ii").pack
         base = dt.date(2000, 1, 1).toordinal()
         return lambda value: pack(4, _day(value).toordinal() - base)
 
-    def canonical(self, type_name: str, rule: str | None) -> Canonical:
+    def canonical(self, type_name: str, rules: Rules = ()) -> Canonical:
         def text(value: Stored) -> bytes:
             _day(value)
             assert isinstance(value, bytearray)
@@ -339,7 +339,7 @@ class Time(Codec):
     name = "time"
     types = ("time",)
 
-    def wire(self, type_name: str, rule: str | None) -> Wire:
+    def wire(self, type_name: str, rules: Rules = ()) -> Wire:
         def field(value: Stored) -> bytes:
             hour, minute, second, fraction = _clock(value).groups()
             seconds = (int(hour) * 60 + int(minute)) * 60 + int(second or 0)
@@ -347,7 +347,7 @@ class Time(Codec):
 
         return field
 
-    def canonical(self, type_name: str, rule: str | None) -> Canonical:
+    def canonical(self, type_name: str, rules: Rules = ()) -> Canonical:
         def text(value: Stored) -> bytes:
             hour, minute, second, fraction = _clock(value).groups()
             return f"{hour}:{minute}:{second or '00'}.{(fraction or '').ljust(6, '0')}".encode()

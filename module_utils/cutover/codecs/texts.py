@@ -8,7 +8,7 @@ import hashlib
 import re
 
 from ..errors import Unfit
-from .base import Canonical, Codec, Stored, Wire, decode, length, modifiers, unfit
+from .base import Canonical, Codec, Rules, Stored, Touched, Wire, decode, length, modifiers, unfit
 
 #: From this many bytes on, the canonical text of a value is its length and SHA-256, so that rows stay small.
 LONG = 8192
@@ -65,9 +65,9 @@ class Text(Codec):
     types = ("text", "varchar")
     rules = {"as_text": "integers and reals among the text are written as their shortest exact text"}
 
-    def wire(self, type_name: str, rule: str | None) -> Wire:
+    def wire(self, type_name: str, rules: Rules = ()) -> Wire:
         limit = (modifiers(type_name) or (0,))[0]
-        convert = rule == "as_text"
+        convert = "as_text" in rules
 
         def field(value: Stored) -> bytes:
             if convert:
@@ -82,8 +82,8 @@ class Text(Codec):
 
         return field
 
-    def canonical(self, type_name: str, rule: str | None) -> Canonical:
-        convert = rule == "as_text"
+    def canonical(self, type_name: str, rules: Rules = ()) -> Canonical:
+        convert = "as_text" in rules
 
         def text(value: Stored) -> bytes:
             if convert:
@@ -109,8 +109,8 @@ class Text(Codec):
     def restore(self, text: str, type_name: str) -> str:
         return text
 
-    def touched(self, value: Stored, rule: str) -> bool:
-        return type(value) is not bytearray
+    def touched(self, type_name: str, rules: Rules) -> Touched:
+        return lambda value: () if type(value) is bytearray else rules
 
 
 class Blob(Codec):
@@ -120,8 +120,8 @@ class Blob(Codec):
     types = ("bytea",)
     rules = {"text_as_bytes": "text among the blobs is kept as its UTF-8 bytes"}
 
-    def wire(self, type_name: str, rule: str | None) -> Wire:
-        accepted = (bytes, bytearray) if rule == "text_as_bytes" else (bytes,)
+    def wire(self, type_name: str, rules: Rules = ()) -> Wire:
+        accepted = (bytes, bytearray) if "text_as_bytes" in rules else (bytes,)
 
         def field(value: Stored) -> bytes:
             if type(value) not in accepted:
@@ -131,9 +131,9 @@ class Blob(Codec):
 
         return field
 
-    def canonical(self, type_name: str, rule: str | None) -> Canonical:
+    def canonical(self, type_name: str, rules: Rules = ()) -> Canonical:
         def text(value: Stored) -> bytes:
-            if type(value) is bytes or (rule == "text_as_bytes" and type(value) is bytearray):
+            if type(value) is bytes or ("text_as_bytes" in rules and type(value) is bytearray):
                 return b"%d#%b" % (len(value), hashlib.sha256(value).hexdigest().encode())
             raise unfit(value, "blobs")
 
@@ -148,8 +148,8 @@ class Blob(Codec):
     def restore(self, text: str, type_name: str) -> bytes:
         return bytes.fromhex(text)
 
-    def touched(self, value: Stored, rule: str) -> bool:
-        return type(value) is not bytes
+    def touched(self, type_name: str, rules: Rules) -> Touched:
+        return lambda value: () if type(value) is bytes else rules
 
 
 class Uuid(Codec):
@@ -158,13 +158,13 @@ class Uuid(Codec):
     name = "uuid"
     types = ("uuid",)
 
-    def wire(self, type_name: str, rule: str | None) -> Wire:
+    def wire(self, type_name: str, rules: Rules = ()) -> Wire:
         def field(value: Stored) -> bytes:
             return length(16) + bytes.fromhex(_uuid_text(value).replace("-", ""))
 
         return field
 
-    def canonical(self, type_name: str, rule: str | None) -> Canonical:
+    def canonical(self, type_name: str, rules: Rules = ()) -> Canonical:
         return lambda value: _uuid_text(value).encode()
 
     def canonical_sql(self, column: str, type_name: str) -> str:

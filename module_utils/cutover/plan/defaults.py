@@ -53,8 +53,8 @@ def translate(default: str | None, codec: str, type_name: str) -> str | bool | N
     if value is None:
         return False
     try:
-        CODECS[codec].wire(type_name, None)(value)
-        canonical = CODECS[codec].canonical(type_name, None)(value).decode()
+        CODECS[codec].wire(type_name)(value)
+        canonical = CODECS[codec].canonical(type_name)(value).decode()
     except Unfit:
         return False
     if codec == "boolean":

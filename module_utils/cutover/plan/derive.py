@@ -17,7 +17,7 @@ from .defaults import translate
 from .model import VERSION, NotCarried, Plan, PlanColumn, PlanTable
 from .names import MOST_COLUMNS, SYSTEM_COLUMNS, Namespace, too_long, truncated
 from .objects import Relations
-from .overrides import Overrides
+from .overrides import Overrides, named_rules
 
 _HINTS = {
     "view": "create the view by hand in PostgreSQL after the cutover",
@@ -156,7 +156,7 @@ class _Columns:
     def _column(self, table: Table, column: Column) -> PlanColumn:
         stored = self._profiles[table.name].columns[column.name]
         decision = self._decided.column(table.name, column.name)
-        (codec, type_name), rule = self._codec(table, column, stored, decision)
+        (codec, type_name), rules = self._codec(table, column, stored, decision)
         default = None if column.generated is not None else translate(column.default, codec, type_name)
         if default is False:
             self._not_carried.append(
@@ -194,24 +194,24 @@ class _Columns:
             declared=column.declared,
             codec=codec,
             type=type_name,
-            rule=rule,
+            rules=rules,
             not_null=not_null,
             default=default if isinstance(default, str) else None,
             identity=column.name == table.rowid_alias and codec == "integer",
+            refused=str(decision.get("refused", "fail")),
         )
 
     def _codec(
         self, table: Table, column: Column, stored: ColumnProfile, decision: Mapping[str, Any]
-    ) -> tuple[Chosen, str | None]:
+    ) -> tuple[Chosen, tuple[str, ...]]:
         if "codec" in decision:
             codec = CODECS[decision["codec"]]
-            rule = decision.get("rule")
-            return (codec.name, str(decision.get("type", codec.types[0]))), None if rule is None else str(rule)
+            return (codec.name, str(decision.get("type", codec.types[0]))), named_rules(decision)
         if column.name == table.rowid_alias:
-            return ("integer", "bigint"), None
+            return ("integer", "bigint"), ()
         chosen, findings = choose(table.name, column, stored, self._usual_time)
         self._findings.extend(findings)
-        return chosen, None
+        return chosen, ()
 
     def _check_name(self, table: str, column: PlanColumn, seen: set[str], free: Namespace) -> None:
         target, problem = column.target, None

@@ -13,17 +13,21 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class PlanColumn:
-    """A column. codec, type and rule say how its values travel; default is an SQL expression of PostgreSQL."""
+    """A column. codec, type and rules say how its values travel; default is an SQL expression of PostgreSQL.
+
+    refused: what becomes of a row whose value the codec does not take: ``fail`` or ``quarantine``.
+    """
 
     name: str
     target: str
     declared: str
     codec: str
     type: str
-    rule: str | None = None
+    rules: tuple[str, ...] = ()
     not_null: bool = False
     default: str | None = None
     identity: bool = False
+    refused: str = "fail"
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,10 @@ class Plan:
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
+def _column(data: dict[str, Any]) -> PlanColumn:
+    return PlanColumn(**{**data, "rules": tuple(data.get("rules", ()))})
+
+
 def from_dict(data: dict[str, Any]) -> Plan:
     """The Plan that ``as_dict`` made the data of."""
     tables: list[PlanTable] = []
@@ -157,7 +165,7 @@ def from_dict(data: dict[str, Any]) -> Plan:
             PlanTable(
                 **{
                     **table,
-                    "columns": tuple(PlanColumn(**column) for column in table["columns"]),
+                    "columns": tuple(_column(column) for column in table["columns"]),
                     "primary_key": tuple(table["primary_key"]),
                     "indexes": tuple(
                         PlanIndex(**{**index, "columns": tuple(PlanIndexColumn(**c) for c in index["columns"])})

@@ -14,7 +14,8 @@ from ..source.model import Description
 from .names import too_long
 
 _TABLE_KEYS = ("carry", "target", "columns", "primary_key", "indexes", "foreign_keys")
-_COLUMN_KEYS = ("codec", "type", "rule", "target", "not_null")
+_COLUMN_KEYS = ("codec", "type", "rule", "rules", "refused", "target", "not_null")
+_REFUSED = ("fail", "quarantine")
 _TYPE = re.compile(r"[a-z][a-z ]*(\((\d{1,8})(,(\d{1,4}))?\))?")
 #: Types that may say how much they hold, and the most that PostgreSQL allows.
 _MODIFIED = {"numeric": 1_000, "varchar": 10_485_760}
@@ -80,9 +81,10 @@ class Overrides:
 
 def _check_column(where: str, decision: Mapping[str, Any]) -> None:
     _known(where, decision, _COLUMN_KEYS)
+    _known(f"{where}.refused", {decision.get("refused", "fail"): None}, _REFUSED)
     if "codec" not in decision:
-        if "type" in decision or "rule" in decision:
-            raise PlanError(f"{where}: type and rule belong to a codec; name the codec as well.")
+        if "type" in decision or "rule" in decision or "rules" in decision:
+            raise PlanError(f"{where}: type and rules belong to a codec; name the codec as well.")
         return
     _known(f"{where}.codec", {decision["codec"]: None}, CODECS)
     codec = CODECS[decision["codec"]]
@@ -90,10 +92,21 @@ def _check_column(where: str, decision: Mapping[str, Any]) -> None:
     if not _TYPE.fullmatch(type_name) or base_type(type_name) not in codec.types:
         raise PlanError(f"{where}.type: codec {codec.name} writes {', '.join(codec.types)}, not {type_name!r}.")
     _check_modifiers(f"{where}.type", type_name)
-    if decision.get("rule") is not None:
-        _known(f"{where}.rule", {decision["rule"]: None}, codec.rules)
-    if codec.name == "mixed_timestamp" and not decision.get("rule"):
+    if "rule" in decision and "rules" in decision:
+        raise PlanError(f"{where}: give either rule or rules, not both.")
+    if not isinstance(decision.get("rules", []), (list, tuple)):
+        raise PlanError(f"{where}.rules: must be a list of rules; a single one may be called rule.")
+    rules = named_rules(decision)
+    _known(f"{where}.{'rules' if 'rules' in decision else 'rule'}", rules, codec.rules)
+    if codec.name == "mixed_timestamp" and not rules:
         raise PlanError(f"{where}: codec mixed_timestamp needs rule: per_value.")
+
+
+def named_rules(decision: Mapping[str, Any]) -> tuple[str, ...]:
+    """The rules of a decision on a column: ``rule: x`` or ``rules: [x, y]``, each once."""
+    single = decision.get("rule")
+    names = decision.get("rules", ()) if single is None else (single,)
+    return tuple(dict.fromkeys(str(name) for name in names))
 
 
 def _check_modifiers(where: str, type_name: str) -> None:
