@@ -6,15 +6,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from ..errors import Unfit
+from . import jsonscan
 from .base import Canonical, Codec, Rules, Stored, Wire, decode, length, unfit
+from .jsonscan import DEEPEST, DuplicateKey, number_text, too_deep
 from .texts import LONG, check_text
 
-#: Deeper nesting is refused: far more than people write, far less than what ends PostgreSQL's or Python's stack.
-_DEEPEST = 500
+#: From this many bytes on, a document is scanned instead of read: its values would take ten times its size.
+_LARGE = 1 << 18
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]')
 
 
@@ -22,14 +23,10 @@ class _Number(str):
     """A JSON number, kept as its digits."""
 
 
-class DuplicateKey(Unfit):
-    """An object names a key twice; jsonb would keep only the last."""
-
-
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise DuplicateKey("JSON object has a key twice, of which jsonb keeps only the last")
+        raise DuplicateKey
     return found
 
 
@@ -66,7 +63,7 @@ def parse(text: str, decoder: json.JSONDecoder) -> Any:
     except Unfit:
         raise
     except RecursionError:
-        raise _too_deep() from None
+        raise too_deep() from None
     except ValueError as error:
         raise Unfit(f"text is no valid JSON: {error}") from None
     if end != len(stripped):
@@ -74,36 +71,19 @@ def parse(text: str, decoder: json.JSONDecoder) -> Any:
     return value
 
 
-def _too_deep() -> Unfit:
-    return Unfit(f"JSON is nested more than {_DEEPEST} deep")
-
-
 def check_depth(text: str) -> None:
     """Raise Unfit for valid JSON that is nested too deeply."""
-    if text.count("[") + text.count("{") <= _DEEPEST:
+    if text.count("[") + text.count("{") <= DEEPEST:
         return
     depth = 0
     for match in _BRACKETS.finditer(text):
         bracket = match.group()
         if bracket in ("[", "{"):
             depth += 1
-            if depth > _DEEPEST:
-                raise _too_deep()
+            if depth > DEEPEST:
+                raise too_deep()
         elif bracket in ("]", "}"):
             depth -= 1
-
-
-def number_text(digits: str) -> str:
-    """A JSON number as numeric prints it: without exponent, its scale kept, no negative zero."""
-    try:
-        number = Decimal(digits)
-    except InvalidOperation:
-        raise Unfit("JSON number has more digits than numeric holds") from None
-    exponent = number.as_tuple().exponent
-    if isinstance(exponent, int) and (exponent < -16383 or number.adjusted() > 131071):
-        raise Unfit("JSON number has more digits than numeric holds")
-    text = format(number, "f")
-    return text[1:] if number.is_zero() and text.startswith("-") else text
 
 
 def normal_text(value: Any) -> str:
@@ -114,8 +94,8 @@ def normal_text(value: Any) -> str:
 
 
 def _write(value: Any, out: list[str], depth: int = 0) -> None:
-    if depth == _DEEPEST and isinstance(value, (dict, list)):
-        raise _too_deep()
+    if depth == DEEPEST and isinstance(value, (dict, list)):
+        raise too_deep()
     if isinstance(value, _Number):
         out.append(number_text(value))
     elif isinstance(value, str):
@@ -157,11 +137,18 @@ def _string(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _canonical(text: str) -> bytes:
-    raw = text.encode()
+def _large(value: Stored) -> bytearray | None:
+    """Text that is to be scanned, not read; None for anything else. Raises Unfit for what is no text of PostgreSQL."""
+    if type(value) is not bytearray or len(value) < _LARGE:
+        return None
+    check_text(value)
+    return value
+
+
+def _canonical(raw: bytes | bytearray) -> bytes:
     if len(raw) > LONG:
         return b"%d#%b" % (len(raw), hashlib.sha256(raw).hexdigest().encode())
-    return b"%d:%b" % (len(raw), raw)
+    return b"%d:%b" % (len(raw), bytes(raw))
 
 
 def _canonical_sql(text: str) -> str:
@@ -180,6 +167,10 @@ class Jsonb(Codec):
 
     def wire(self, type_name: str, rules: Rules = ()) -> Wire:
         def field(value: Stored) -> bytes:
+            large = _large(value)
+            if large is not None:
+                jsonscan.normal_form(large)
+                return b"".join((length(len(large) + 1), b"\x01", large))
             text = json_text(value)
             # The walk finds what PostgreSQL would refuse: surrogates, \u0000, too many digits.
             normal_text(parse(text, _DECODER))
@@ -189,7 +180,13 @@ class Jsonb(Codec):
         return field
 
     def canonical(self, type_name: str, rules: Rules = ()) -> Canonical:
-        return lambda value: _canonical(normal_text(parse(json_text(value), _DECODER)))
+        def text(value: Stored) -> bytes:
+            large = _large(value)
+            if large is not None:
+                return _canonical(jsonscan.normal_form(large))
+            return _canonical(normal_text(parse(json_text(value), _DECODER)).encode())
+
+        return text
 
     def canonical_sql(self, column: str, type_name: str) -> str:
         return _canonical_sql(f"{column}::text")
@@ -209,6 +206,10 @@ class Json(Jsonb):
 
     def wire(self, type_name: str, rules: Rules = ()) -> Wire:
         def field(value: Stored) -> bytes:
+            large = _large(value)
+            if large is not None:
+                jsonscan.check(large)
+                return length(len(large)) + large
             text = json_text(value)
             parse(text, _PLAIN)
             check_depth(text)
@@ -218,4 +219,8 @@ class Json(Jsonb):
         return field
 
     def canonical(self, type_name: str, rules: Rules = ()) -> Canonical:
-        return lambda value: _canonical(json_text(value))
+        def text(value: Stored) -> bytes:
+            large = _large(value)
+            return _canonical(json_text(value).encode() if large is None else large)
+
+        return text
