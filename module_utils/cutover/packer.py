@@ -7,10 +7,11 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import Any, Callable
 
-from .codecs import CODECS
 from .codecs.alternatives import Alternatives
 from .codecs.base import NULL, length
+from .codecs.keys import Fields, UuidKey
 from .errors import Refusal, Refused, Unfit, sample
+from .plan.codec import codec_of
 from .plan.model import PlanColumn, PlanTable
 
 COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)
@@ -31,6 +32,7 @@ _INLINE = {
         "text",
     ): "n(len({v})) + {v} if {v}.__class__ is bytearray and {v}.isascii() and 0 not in {v} else w{i}({v})",
     ("blob", "bytea"): "n(len({v})) + {v} if {v}.__class__ is bytes else w{i}({v})",
+    ("uuid_key", "uuid"): "k{i}[{v}] if {v}.__class__ is int else w{i}({v})",
 }
 
 
@@ -46,7 +48,7 @@ class Packer:
         self._pack = _generate(table, self.wires)
 
     def _wire(self, column: PlanColumn) -> Callable[[Any], bytes]:
-        codec = CODECS[column.codec]
+        codec = codec_of(column)
         wire = codec.wire(column.type, column.rules)
         if not column.rules:
             return wire
@@ -121,17 +123,24 @@ def _generate(
         "d": struct.Struct(">id").pack,
         "Unfit": Unfit,
         **{f"w{i}": wire for i, wire in enumerate(wires)},
+        **{f"k{i}": _fields(column) for i, column in enumerate(table.columns)},
     }
     exec(compile(code, f"<packer of {table.name!r}>", "exec"), scope)  # noqa: S102 - made of numbers only, never of outside text
     pack: Callable[[Iterable[Row], OnRefused], Iterator[Chunk]] = scope["pack"]
     return pack
 
 
+def _fields(column: PlanColumn) -> Fields | None:
+    """The fields of integer keys that become UUIDs, by the integer."""
+    codec = codec_of(column)
+    return codec.fields(column.type) if isinstance(codec, UuidKey) else None
+
+
 class Canonical:
     """Canonical text of the rows of one table, computed apart from what is sent."""
 
     def __init__(self, table: PlanTable) -> None:
-        self._of = [CODECS[column.codec].canonical(column.type, column.rules) for column in table.columns]
+        self._of = [codec_of(column).canonical(column.type, column.rules) for column in table.columns]
 
     def row(self, row: Row) -> bytes:
         """The canonical text of a row: its values joined by ``|``, nothing for NULL, and a line feed."""

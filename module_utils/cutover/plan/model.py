@@ -16,6 +16,8 @@ class PlanColumn:
     """A column. codec, type and rules say how its values travel; default is an SQL expression of PostgreSQL.
 
     refused: what becomes of a row whose value the codec does not take: ``fail`` or ``quarantine``.
+    key_of: the table of the source whose integer key this column holds, where that becomes a UUID (codec ``uuid_key``);
+    key_namespace: the UUID from which those of that table are made.
     """
 
     name: str
@@ -28,6 +30,8 @@ class PlanColumn:
     default: str | None = None
     identity: bool = False
     refused: str = "fail"
+    key_of: str | None = None
+    key_namespace: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,14 @@ class PlanTable:
     sequence_last: int | None = None
     note: str | None = None
 
+    @property
+    def uuid_key(self) -> PlanColumn | None:
+        """The key of this table that becomes UUIDs, unless it is the key of another table at the same time."""
+        if len(self.primary_key) != 1:
+            return None
+        column = self.column(self.primary_key[0])
+        return column if column.key_of == self.name else None
+
     def column(self, name: str) -> PlanColumn:
         """The column called ``name`` in the source. Raises KeyError."""
         for column in self.columns:
@@ -121,7 +133,10 @@ class NotCarried:
 
 @dataclass(frozen=True)
 class Plan:
-    """The whole plan. source: facts about the file for the report. schema: the target's schema."""
+    """The whole plan. source: facts about the file for the report. schema: the target's schema.
+
+    ids: what becomes of integer keys, ``keep`` or ``uuid``; namespace: the UUID from which those of all tables are made.
+    """
 
     version: int
     name: str
@@ -131,6 +146,7 @@ class Plan:
     source: dict[str, Any]
     tables: tuple[PlanTable, ...]
     not_carried: tuple[NotCarried, ...]
+    namespace: str | None = None
 
     def table(self, name: str) -> PlanTable:
         """The table called ``name`` in the source. Raises KeyError."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..codecs import CODECS
+from ..plan.codec import codec_of
 from ..plan.model import Plan, PlanTable
 from .connect import qualified, quote
 
@@ -23,7 +23,7 @@ Query = tuple[str, tuple[Any, ...]]
 
 def column_texts(table: PlanTable) -> list[str]:
     """The canonical SQL expression of each column."""
-    return [CODECS[c.codec].canonical_sql(quote(c.target), c.type) for c in table.columns]
+    return [codec_of(c).canonical_sql(quote(c.target), c.type) for c in table.columns]
 
 
 def row_text(table: PlanTable) -> str:

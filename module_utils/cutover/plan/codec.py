@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The codec of a planned column, with the column's parameters where it has any."""
+
+from __future__ import annotations
+
+import re
+from uuid import UUID
+
+from ..codecs import CODECS, Codec
+from ..codecs.keys import UuidKey
+from .model import PlanColumn
+
+#: SQLite's rule for the affinity TEXT: one of these in the declared type, and no INT.
+_TEXT = re.compile(r"CHAR|CLOB|TEXT")
+
+
+def codec_of(column: PlanColumn) -> Codec:
+    """The codec that carries ``column``."""
+    if column.codec != UuidKey.name:
+        return CODECS[column.codec]
+    if column.key_namespace is None:
+        raise ValueError(f"column {column.name}: uuid_key without a namespace")
+    declared = column.declared.upper()
+    return UuidKey(UUID(column.key_namespace), bool(_TEXT.search(declared)) and "INT" not in declared)
