@@ -20,7 +20,7 @@ DATABASE_PACKAGES := postgresql
 DEMO_PACKAGES := $(DATABASE_PACKAGES) pgbouncer haproxy acl
 
 # What mypy checks: the engine, what wraps it, and what the tests stand on.
-TYPED := $(wildcard .ci/contain.py module_utils/cutover library/*.py action_plugins/*.py filter_plugins/*.py tests/support tests/conftest.py bench)
+TYPED := $(wildcard .ci/contain.py module_utils/cutover library/*.py action_plugins/*.py filter_plugins/*.py tests/support tests/corpus tests/conftest.py bench)
 
 # The configuration holds in any folder, also in one that Ansible would distrust (writable by others).
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg

@@ -31,6 +31,11 @@ def _json(value: Any) -> Any:
     return json.loads(value if isinstance(value, str) else repr(value), parse_float=Decimal, parse_int=Decimal)
 
 
+def _bytes(value: Any) -> bytes:
+    """The bytes of a text or blob as they are stored, whether they are UTF-8 or not."""
+    return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else bytes(value)
+
+
 #: Kind of column → what a value of SQLite should read as in PostgreSQL.
 MEANINGS: dict[str, Callable[[Any], Any]] = {
     "integer": int,
@@ -47,7 +52,14 @@ MEANINGS: dict[str, Callable[[Any], Any]] = {
     "date": dt.date.fromisoformat,
     "time": dt.time.fromisoformat,
     "json": _json,
+    "text of json": lambda v: v if isinstance(v, str) else repr(v),
+    "bytes": _bytes,
+    "number as text": lambda v: v if isinstance(v, str) else repr(v),
+    "microseconds": lambda v: _1970 + dt.timedelta(microseconds=v),
+    "seconds without zone": lambda v: (_1970 + dt.timedelta(seconds=v)).replace(tzinfo=None),
 }
+#: Kind → how its column is read from PostgreSQL, where Python's own type for it would lose something.
+READ_AS = {"text of json": "{}::text"}
 
 
 def shown(value: Any) -> Any:
@@ -77,6 +89,8 @@ def quoted(name: str) -> str:
 def in_sqlite(path: Path, table: str, kinds: dict[str, str]) -> Counter[Any]:
     """The rows of a table, as they should read in PostgreSQL; ``kinds`` says of each column what its values mean."""
     with closing(sqlite3.connect(path)) as connection:
+        # What is no UTF-8 stays what it is, and equals no text of PostgreSQL.
+        connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
         columns = ", ".join(quoted(name) for name in kinds)
         rows = connection.execute(f"SELECT {columns} FROM {quoted(table)}").fetchall()
     return Counter(
@@ -86,8 +100,8 @@ def in_sqlite(path: Path, table: str, kinds: dict[str, str]) -> Counter[Any]:
 
 
 def in_postgresql(url: str, table: str, kinds: dict[str, str]) -> Counter[Any]:
-    """The rows of a table, as they read in PostgreSQL."""
-    columns = ", ".join(quoted(name) for name in kinds)
+    """The rows of a table, as they read in PostgreSQL; ``kinds`` by the names of the columns there."""
+    columns = ", ".join(READ_AS.get(kind, "{}").format(quoted(name)) for name, kind in kinds.items())
     with closing(psycopg2.connect(url)) as connection:
         exact = {"parse_float": Decimal, "parse_int": Decimal}
         psycopg2.extras.register_default_jsonb(connection, loads=lambda text: json.loads(text, **exact))  # type: ignore[arg-type]
