@@ -105,6 +105,9 @@ def as_text(value: stored.Stored) -> stored.Stored:
 #: What a codec does not promise to keep, as a function after which source and restored value are the same.
 NORMAL: dict[str, Callable[[Any], Any]] = {
     "real": lambda v: struct.pack(">d", v),
+    "float4": lambda v: struct.pack(">f", v),
+    "utc_timestamp": lambda v: moment(v, ""),
+    "char": lambda v: v.decode().rstrip(),
     "decimal": number,
     "text": as_text,
     "blob": bytes,

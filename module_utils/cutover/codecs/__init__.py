@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from .base import Codec, base_type
 from .documents import Json, Jsonb
+from .narrow import Char, Enum, Float4
 from .numbers import Boolean, DecimalNumber, Integer, Real
+from .other_forms import UtcTimestamp, UuidBytes, UuidHex
 from .temporal import (
     Date,
     EpochMicroseconds,
@@ -36,6 +38,12 @@ _ALL: tuple[Codec, ...] = (
     Time(),
     Jsonb(),
     Json(),
+    Enum(),
+    Float4(),
+    Char(),
+    UuidHex(),
+    UuidBytes(),
+    UtcTimestamp(),
 )
 
 CODECS: dict[str, Codec] = {codec.name: codec for codec in _ALL}

@@ -43,6 +43,12 @@ _WIDER: dict[str, tuple[Choice, ...]] = {
     # A bare number may be JSON, stored as an integer or real.
     "jsonb": (("json", "json", ()), *_AS_TEXT[1:]),
     "json": _AS_TEXT[1:],
+    "enum": _AS_TEXT,
+    "float4": (("real", "double precision", ()), *_NUMBERS),
+    "char": _AS_TEXT,
+    "uuid_hex": _AS_TEXT,
+    "uuid_bytes": (("blob", "bytea", ()),),
+    "utc_timestamp": (("utc_timestamp", "timestamptz", ("date_as_midnight",)), _MIXED, *_AS_TEXT),
 }
 
 

@@ -18,6 +18,7 @@ class PlanColumn:
     refused: what becomes of a row whose value the codec does not take: ``fail`` or ``quarantine``.
     key_of: the table of the source whose integer key this column holds, where that becomes a UUID (codec ``uuid_key``);
     key_namespace: the UUID from which those of that table are made.
+    labels: of an enum that the target has.
     """
 
     name: str
@@ -32,6 +33,7 @@ class PlanColumn:
     refused: str = "fail"
     key_of: str | None = None
     key_namespace: str | None = None
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ class PlanTable:
     rowid: the name that addresses the source's rowid, None for WITHOUT ROWID tables, which travel by primary key.
     compare: ``ordered`` by an integer key, or ``multiset`` where no key sorts alike on both sides.
     sequence_last: the highest value that the identity column ever had; rows, bytes: as profiled, for the planning of ranges.
+    seeded: in tables that exist, what becomes of rows that the application's migrations put there: ``empty``, ``replace``,
+    ``keep`` or ``fail``; None in a derived plan.
     """
 
     name: str
@@ -89,6 +93,7 @@ class PlanTable:
     foreign_keys: tuple[PlanForeignKey, ...]
     sequence_last: int | None = None
     note: str | None = None
+    seeded: str | None = None
 
     @property
     def uuid_key(self) -> PlanColumn | None:
@@ -136,6 +141,7 @@ class Plan:
     """The whole plan. source: facts about the file for the report. schema: the target's schema.
 
     ids: what becomes of integer keys, ``keep`` or ``uuid``; namespace: the UUID from which those of all tables are made.
+    mode: ``derive`` or ``existing``; structure: in the latter, a digest of the target's tables as the plan was made for.
     """
 
     version: int
@@ -147,6 +153,8 @@ class Plan:
     tables: tuple[PlanTable, ...]
     not_carried: tuple[NotCarried, ...]
     namespace: str | None = None
+    mode: str = "derive"
+    structure: str | None = None
 
     def table(self, name: str) -> PlanTable:
         """The table called ``name`` in the source. Raises KeyError."""
@@ -170,7 +178,7 @@ class Plan:
 
 
 def _column(data: dict[str, Any]) -> PlanColumn:
-    return PlanColumn(**{**data, "rules": tuple(data.get("rules", ()))})
+    return PlanColumn(**{**data, "rules": tuple(data.get("rules", ())), "labels": tuple(data.get("labels", ()))})
 
 
 def from_dict(data: dict[str, Any]) -> Plan:
