@@ -80,6 +80,11 @@ rules:
   returned: success
   type: list
   elements: dict
+quarantined:
+  description: By table, the rows set aside in pgcutover.quarantine, the first keys and the reason of the first.
+  returned: success
+  type: list
+  elements: dict
 resumed:
   description: Whether an earlier run had begun this copy.
   returned: success
@@ -115,7 +120,7 @@ def main() -> None:
     def work() -> dict[str, Any]:
         plan = plan_of(module)
         if module.check_mode:
-            return {"tables": {}, "rules": [], "resumed": False, "changed": True}
+            return {"tables": {}, "rules": [], "quarantined": [], "resumed": False, "changed": True}
         folder = state_dir(params["name"], params["state_dir"])
         make_state_dir(folder)
         with EngineLock(folder):

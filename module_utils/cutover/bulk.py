@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from . import ddl
+from . import ddl, quarantine
 from .errors import CutoverError
 from .packer import COPY_HEADER, COPY_TRAILER, Packer, Row, refuse_row
 from .plan.model import Plan
 from .progress import Progress
-from .ranges import Range, dump, load, plan_ranges, read
+from .ranges import Range, Rows, dump, load, plan_ranges, read
 from .source.connect import open_readonly
 from .structure import check_structure
 from .target.catalog import OWN_SCHEMA
@@ -26,7 +26,7 @@ _OWN = quote(OWN_SCHEMA)
 
 @dataclass(frozen=True)
 class Copied:
-    """What became of a range: rows and bytes sent, seconds, and per column and rule the values that it touched."""
+    """What became of a range: rows (those in quarantine too), bytes sent, seconds, and the values that rules touched."""
 
     rows: int
     bytes: int
@@ -83,8 +83,8 @@ def copy(
     position: names the frozen contents of the source. When it or the plan differs from what was copied before,
     the tables are made anew and the copy starts over; replace: also when that copy was finished.
     start_over: a finished copy is made anew even of the same contents.
-    Returns {tables: {name: {rows, bytes, seconds}}, rules: […], resumed: bool, sent: bool}. Raises Refused at the
-    first value that cannot be carried, SourceError, TargetError.
+    Returns {tables: {name: {rows, bytes, seconds}}, rules: […], quarantined: […], resumed: bool, sent: bool}.
+    Raises Refused at the first value that cannot be carried, SourceError, TargetError.
     """
     pieces, resumed = _prepare(source_path, target_url, plan, position, replace, start_over)
     by_table = {table.name: table for table in plan.tables}
@@ -162,11 +162,18 @@ def _worker(source_path: str, target_url: str, plan: Plan) -> Callable[[Range], 
         packer = packers.get(piece.table) or packers.setdefault(piece.table, Packer(table))
         began = time.monotonic()
         before = dict(packer.touched)
+        rows = Rows(source, table, piece) if quarantine.columns(table) else None
+        aside: list[quarantine.Held] = []
 
         def refused(row: Row) -> None:
-            refuse_row(packer, row)
+            one = quarantine.held(packer, row, rows.rowid) if rows is not None else None
+            if one is None:
+                refuse_row(packer, row)
+            else:
+                packer.forget(row)
+                aside.append(one)
 
-        stream = _Stream(packer.chunks(read(source, table, piece), refused))
+        stream = _Stream(packer.chunks(read(source, table, piece) if rows is None else rows, refused))
         columns = ", ".join(quote(column.target) for column in table.columns)
         try:
             with target, target.cursor() as cursor:
@@ -184,6 +191,7 @@ def _worker(source_path: str, target_url: str, plan: Plan) -> Callable[[Range], 
                     f"COPY {qualified(plan.schema, table.target)} ({columns}) FROM STDIN WITH (FORMAT binary)",
                     stream,
                 )
+                quarantine.copy(cursor, table, aside)
                 seconds = time.monotonic() - began
                 rules = {place: count - before[place] for place, count in packer.touched.items()}
                 cursor.execute(
@@ -198,7 +206,7 @@ def _worker(source_path: str, target_url: str, plan: Plan) -> Callable[[Range], 
                         piece.number,
                     ),
                 )
-            return Copied(stream.rows, stream.bytes, seconds, rules)
+            return Copied(stream.rows + len(aside), stream.bytes, seconds, rules)
         except target.Error as error:
             if isinstance(stream.error, CutoverError):
                 raise stream.error from None
@@ -222,6 +230,7 @@ def _summary(target_url: str, plan: Plan) -> dict[str, Any]:
                 f" FROM {_OWN}.ranges, jsonb_array_elements(rules) AS touched GROUP BY 1, 2, 3"
             )
             touched = {tuple(place): count for *place, count in cursor.fetchall()}
+            aside = quarantine.summary(cursor, plan.tables)
     finally:
         target.close()
     rules = [
@@ -235,4 +244,4 @@ def _summary(target_url: str, plan: Plan) -> dict[str, Any]:
         for column in table.columns
         for rule in column.rules
     ]
-    return {"tables": tables, "rules": rules}
+    return {"tables": tables, "rules": rules, "quarantined": aside}

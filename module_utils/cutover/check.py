@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Callable
 
+from . import quarantine
+from .aside import Aside, set_aside
 from .codecs.alternatives import Alternatives
 from .errors import Finding, Refusal, sample
 from .packer import Packer, Row, row_name
 from .plan.model import Plan
 from .progress import Progress
-from .ranges import Range, key_columns, plan_ranges, read
+from .ranges import Range, Rows, plan_ranges, read
 from .source.connect import open_readonly
 from .workers import run
 
@@ -31,6 +33,7 @@ class _Result:
     rows: int
     bytes: int
     tallies: dict[str, _Tally]
+    aside: Aside | None
 
 
 def check_values(source_path: str, plan: Plan, workers: int, progress: str | None = None) -> list[Finding]:
@@ -42,9 +45,12 @@ def check_values(source_path: str, plan: Plan, workers: int, progress: str | Non
         source.close()
     shown = Progress(progress, "check", sum(t.rows for t in plan.tables), sum(max(t.bytes, 1) for t in plan.tables))
     found: dict[tuple[str, str], _Tally] = {}
+    aside: dict[str, Aside] = {}
 
     def collect(piece: Range, result: _Result) -> None:
         shown.advance(piece.table, result.rows, result.bytes)
+        if result.aside is not None:
+            aside.setdefault(piece.table, Aside()).add(result.aside)
         for column, tally in result.tallies.items():
             whole = found.get((piece.table, column))
             if whole is None:
@@ -58,7 +64,8 @@ def check_values(source_path: str, plan: Plan, workers: int, progress: str | Non
     run(pieces, lambda: _worker(source_path, plan), workers, collect)
     shown.close()
     order = {(t.name, c.name): (i, j) for i, t in enumerate(plan.tables) for j, c in enumerate(t.columns)}
-    return [_finding(plan, *place, found[place]) for place in sorted(found, key=lambda place: order[place])]
+    findings = [_finding(plan, *place, found[place]) for place in sorted(found, key=lambda place: order[place])]
+    return findings + set_aside(source_path, plan, aside)
 
 
 def _finding(plan: Plan, table: str, name: str, tally: _Tally) -> Finding:
@@ -81,30 +88,32 @@ def _worker(source_path: str, plan: Plan) -> Callable[[Range], _Result]:
         table = plan.table(piece.table)
         packer = Packer(table)
         tallies: dict[str, _Tally] = {}
-        keys = len(key_columns(table))
+        aside = Aside() if quarantine.columns(table) else None
         rows = size = 0
-        current: list[Any] = [None]
-
-        def without_key() -> Any:
-            for row in read(source, table, piece, with_key=True):
-                current[0] = row[0]
-                yield row[keys:]
+        rowids = Rows(source, table, piece) if aside is not None or not table.key else None
+        stream = read(source, table, piece) if rowids is None else rowids
 
         def refused(row: Row) -> None:
+            rowid = rowids.rowid if rowids is not None else None
+            held = quarantine.held(packer, row, rowid) if aside is not None else None
+            if held is not None and aside is not None:
+                aside.note(plan, table, held)
+                return
             for column, value, reason in packer.refusals(row):
+                if column.refused == "quarantine":
+                    continue
                 tally = tallies.get(column.name)
                 if tally is None:
-                    key = row_name(table, row, current[0] if keys == 1 else None)
+                    key = row_name(table, row, rowid)
                     first = Refusal(table.name, column.name, key, sample(value), reason)
                     others = Alternatives(column.codec, column.type, column.rules)
                     tally = tallies[column.name] = _Tally(0, piece.number, first, others)
                 tally.count += 1
                 tally.others.refused(value)
 
-        stream = without_key() if not table.key else read(source, table, piece)
         for chunk, count in packer.chunks(stream, refused):
             rows += count
             size += len(chunk)
-        return _Result(rows, size, tallies)
+        return _Result(rows, size, tallies, aside)
 
     return handle

@@ -18,6 +18,7 @@ from .errors import Refused, Unfit
 from .packer import Canonical
 from .plan.model import Plan, PlanTable
 from .progress import Progress
+from .quarantine import Sieve
 from .ranges import Range, plan_ranges, read
 from .source.connect import open_readonly
 from .structure import check_structure
@@ -34,8 +35,9 @@ def verify(source_path: str, target_url: str, plan: Plan, workers: int, progress
     """Compare all rows of all tables under one snapshot of PostgreSQL.
 
     Returns {ok, tables: [{name, target, rows_source, rows_target, rows_different, rows_only_source,
-    rows_only_target, checksum, seconds}], differences: [{table, key, column, source, target}]}; at most CAP
-    differences are shown a table, all are counted. checksum: SHA-256 over the table's canonical rows, of the source.
+    rows_only_target, rows_quarantined, checksum, seconds}], differences: [{table, key, column, source, target}]}; at most CAP
+    differences are shown a table, all are counted. rows_source: all rows, those in quarantine too, which are compared
+    with what the quarantine holds. checksum: SHA-256 over the table's canonical rows, of the source.
     """
     # The fence stops writes to rows, not the making of tables.
     check_structure(source_path, plan)
@@ -71,7 +73,7 @@ def verify(source_path: str, target_url: str, plan: Plan, workers: int, progress
     tables = [tallies[table.name].result() for table in plan.tables]
     differences = [d.as_dict() for table in plan.tables for d in tallies[table.name].differences[:CAP]]
     ok = all(
-        t["rows_source"] == t["rows_target"]
+        t["rows_source"] == t["rows_target"] + t["rows_quarantined"]
         and not t["rows_different"]
         and not t["rows_only_source"]
         and not t["rows_only_target"]
@@ -133,8 +135,9 @@ def _compare_range(source: Any, target: Any, plan: Plan, table: PlanTable, piece
     """Digest a key range on both sides; on a difference, walk through it row by row."""
     canonical = Canonical(table)
     digest = hashlib.sha256()
+    sieve = Sieve(table)
     rows = size = 0
-    for row in read(source, table, piece):
+    for row in sieve.passed(read(source, table, piece)):
         text = canonical.row(row)
         digest.update(text)
         rows += 1
@@ -148,6 +151,7 @@ def _compare_range(source: Any, target: Any, plan: Plan, table: PlanTable, piece
         "rows_target": count,
         "bytes": size,
         "digest": digest.hexdigest(),
+        "aside": (sieve.count, sieve.total),
     }
     if (count, other) != (rows, digest.hexdigest()):
         merge = OrderedMerge(plan, table, canonical)
@@ -158,17 +162,19 @@ def _compare_range(source: Any, target: Any, plan: Plan, table: PlanTable, piece
 
 def _source_buckets(source: Any, table: PlanTable, piece: Range) -> dict[str, Any]:
     canonical = Canonical(table)
+    sieve = Sieve(table)
     buckets: Buckets = {}
     rows = size = 0
     sha = hashlib.sha256
-    for row in read(source, table, piece):
+    for row in sieve.passed(read(source, table, piece)):
         text = canonical.row(row)
         digest = sha(text).digest()
         count, total = buckets.get(digest[0], (0, 0))
         buckets[digest[0]] = (count + 1, total + int.from_bytes(digest[1:8], "big"))
         rows += 1
         size += len(text)
-    return {"rows_source": rows, "rows_target": 0, "bytes": size, "buckets": buckets}
+    aside = (sieve.count, sieve.total)
+    return {"rows_source": rows, "rows_target": 0, "bytes": size, "buckets": buckets, "aside": aside}
 
 
 def _target_buckets(target: Any, plan: Plan, table: PlanTable, blocks: Sequence[int | None]) -> dict[str, Any]:

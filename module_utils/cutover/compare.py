@@ -12,6 +12,7 @@ from typing import Any, Optional
 from .errors import SAMPLE_LENGTH, CutoverError
 from .packer import Canonical, row_name
 from .plan.model import Plan, PlanTable
+from .quarantine import Sieve, count_held, unequal
 from .ranges import Range, key_columns, read
 from .target.rows import digests_query, ordered_rows_query, rows_by_digest_query
 
@@ -116,7 +117,7 @@ class OrderedMerge:
         return counts
 
     def _source(self, source: Any, piece: Range) -> Iterator[tuple[int, list[str | None]]]:
-        for row in read(source, self._table, piece, with_key=True):
+        for row in Sieve(self._table).passed(read(source, self._table, piece, with_key=True), before=1):
             yield row[0], self._canonical.values(row[1:])
 
     def _name(self, key: int) -> str:
@@ -137,6 +138,7 @@ class Tally:
         self._digests: dict[int, str] = {}
         self._buckets: dict[str, dict[int, tuple[int, int]]] = {"source": {}, "target": {}}
         self._counts = Counts(0, 0, 0, [])
+        self._aside = (0, 0)
 
     @property
     def differences(self) -> list[Difference]:
@@ -146,7 +148,9 @@ class Tally:
     def add(self, task: tuple[str, str, Any], result: dict[str, Any]) -> None:
         """Take in the result of a task: side, table, piece."""
         side, _, piece = task
-        self._rows["source"] += result["rows_source"]
+        count, total = result.get("aside", (0, 0))
+        self._aside = (self._aside[0] + count, self._aside[1] + total)
+        self._rows["source"] += result["rows_source"] + count
         self._rows["target"] += result["rows_target"]
         self._seconds += result["seconds"]
         if side == "both":
@@ -160,7 +164,8 @@ class Tally:
             whole[bucket] = (before[0] + count, before[1] + total)
 
     def settle(self, source: Any, target: Any, plan: Plan) -> None:
-        """Follow buckets that differ down to their rows."""
+        """Follow buckets that differ down to their rows, and compare the rows in quarantine."""
+        self._settle_aside(source, target)
         mine, theirs = self._buckets["source"], self._buckets["target"]
         differing = [b for b in sorted({*mine, *theirs}) if mine.get(b) != theirs.get(b)]
         group: list[int] = []
@@ -175,6 +180,19 @@ class Tally:
             group.append(bucket)
             size += rows
 
+    def _settle_aside(self, source: Any, target: Any) -> None:
+        with target.cursor() as cursor:
+            if count_held(cursor, self._table) == self._aside:
+                return
+            missing, extra = unequal(source, cursor, self._table)
+        found = Counts(0, len(missing), len(extra), [])
+        rows = [(key, "in quarantine", "missing") for key in missing] + [
+            (key, "missing", "in quarantine") for key in extra
+        ]
+        found.shown += [Difference(self._table.name, key, None, *sides) for key, *sides in rows[:CAP]]
+        found.require(self._table)
+        self._counts.add(found)
+
     def result(self) -> dict[str, Any]:
         """The line of the table in the report."""
         whole = hashlib.sha256()
@@ -182,6 +200,8 @@ class Tally:
             whole.update(bytes.fromhex(self._digests[number]))
         for bucket, (count, total) in sorted(self._buckets["source"].items()):
             whole.update(b"%d:%d:%d;" % (bucket, count, total))
+        if self._aside[0]:
+            whole.update(b"quarantine %d:%d;" % self._aside)
         return {
             "name": self._table.name,
             "target": self._table.target,
@@ -190,6 +210,7 @@ class Tally:
             "rows_different": self._counts.different,
             "rows_only_source": self._counts.only_source,
             "rows_only_target": self._counts.only_target,
+            "rows_quarantined": self._aside[0],
             "checksum": whole.hexdigest(),
             "seconds": round(self._seconds, 3),
         }
@@ -208,7 +229,8 @@ def _resolve(source: Any, target: Any, plan: Plan, table: PlanTable, buckets: li
     keys = len(key_columns(table))
     counts = Counts(0, 0, 0, [])
     unmatched: dict[Texts, tuple[str, Texts]] = {}
-    for row in read(source, table, Range(table.name, 0, None, None), with_key=True):
+    rows = read(source, table, Range(table.name, 0, None, None), with_key=True)
+    for row in Sieve(table).passed(rows, before=keys):
         values = row[keys:]
         digest = hashlib.sha256(canonical.row(values)).digest()
         if digest[0] not in wanted:

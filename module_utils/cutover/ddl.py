@@ -31,6 +31,10 @@ OWN_TABLES: tuple[str, ...] = (
         f"CREATE TABLE IF NOT EXISTS {OWN}.ranges (table_name text, number int, low text, high text, rows bigint,"
         " bytes bigint, seconds double precision, rules jsonb, PRIMARY KEY (table_name, number))"
     ),
+    (
+        f"CREATE TABLE IF NOT EXISTS {OWN}.quarantine (table_name text NOT NULL, key text NOT NULL, rowid bigint,"
+        " reasons jsonb NOT NULL, stored jsonb NOT NULL)"
+    ),
 )
 
 
@@ -148,6 +152,7 @@ def replace_tables(cursor: Any, plan: Plan) -> list[str]:
         f"DELETE FROM {OWN}.tables",
         f"DELETE FROM {OWN}.ranges",
         f"DELETE FROM {OWN}.copy",
+        f"DELETE FROM {OWN}.quarantine",
         *_create(plan),
     ]
 

@@ -44,12 +44,13 @@ class Packer:
         self.touched: dict[tuple[str, str], int] = {
             (column.name, rule): 0 for column in table.columns for rule in column.rules
         }
-        self.wires = [self._wire(column) for column in table.columns]
+        #: The functions that only pack, without counting.
+        self.exact = [codec_of(column).wire(column.type, column.rules) for column in table.columns]
+        self.wires = [self._wire(column, wire) for column, wire in zip(table.columns, self.exact)]
         self._pack = _generate(table, self.wires)
 
-    def _wire(self, column: PlanColumn) -> Callable[[Any], bytes]:
+    def _wire(self, column: PlanColumn, wire: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
         codec = codec_of(column)
-        wire = codec.wire(column.type, column.rules)
         if not column.rules:
             return wire
         name, counts, touched = column.name, self.touched, codec.touched(column.type, column.rules)
@@ -72,7 +73,7 @@ class Packer:
     def refusals(self, row: Row) -> list[tuple[PlanColumn, Any, str]]:
         """The columns of a row that are refused, with value and reason."""
         found: list[tuple[PlanColumn, Any, str]] = []
-        for column, wire, value in zip(self.table.columns, self.wires, row):
+        for column, wire, value in zip(self.table.columns, self.exact, row):
             if value is None:
                 continue
             try:
@@ -80,6 +81,25 @@ class Packer:
             except Unfit as reason:
                 found.append((column, value, str(reason)))
         return found
+
+    @staticmethod
+    def refuses(wire: Callable[[Any], bytes], value: Any) -> bool:
+        """Whether a value that is not NULL is refused."""
+        try:
+            wire(value)
+        except Unfit:
+            return True
+        return False
+
+    def forget(self, row: Row) -> None:
+        """Take back the counts of a row that was refused: of its values up to the first refused one."""
+        for column, wire, value in zip(self.table.columns, self.exact, row):
+            if value is None:
+                continue
+            if self.refuses(wire, value):
+                return
+            for rule in codec_of(column).touched(column.type, column.rules)(value) if column.rules else ():
+                self.touched[column.name, rule] -= 1
 
 
 def _generate(
@@ -166,7 +186,9 @@ def row_name(table: PlanTable, row: Row, rowid: Any = None) -> str:
 
 def refuse_row(packer: Packer, row: Row) -> None:
     """Raise Refused for a row that a codec does not take, naming table, column, key and value."""
-    found = packer.refusals(row)
+    every = packer.refusals(row)
+    # Where the plan sets rows aside for some columns, the others are what stops the run.
+    found = [one for one in every if one[0].refused != "quarantine"] or every
     refusals: list[Refusal] = []
     for column, value, reason in found:
         others = Alternatives(column.codec, column.type, column.rules)

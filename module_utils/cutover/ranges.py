@@ -108,6 +108,22 @@ def read(
         yield from connection.execute(query, values)
 
 
+class Rows:
+    """The rows of a range, with the rowid of the one that was read last (None for a table without one)."""
+
+    def __init__(self, connection: sqlite3.Connection, table: PlanTable, piece: Range) -> None:
+        self.rowid: int | None = None
+        self._read = read(connection, table, piece, with_key=True)
+        self._keys = len(key_columns(table))
+        self._has_rowid = table.rowid is not None
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        for row in self._read:
+            if self._has_rowid:
+                self.rowid = row[0]
+            yield row[self._keys :]
+
+
 @contextlib.contextmanager
 def _explained(connection: sqlite3.Connection) -> Iterator[None]:
     """Turn an error of SQLite, such as a damaged page in the middle of a table, into one that names the file."""

@@ -64,6 +64,7 @@ def test_tables_hold_what_copy_and_verification_told() -> None:
         "rows_different": 0,
         "rows_only_source": 0,
         "rows_only_target": 0,
+        "rows_quarantined": 0,
         "checksum": checked["checksum"],
         "bytes": told["copy"]["tables"]["orders"]["bytes"],
         "copy_seconds": told["copy"]["tables"]["orders"]["seconds"],

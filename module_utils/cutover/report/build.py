@@ -22,6 +22,7 @@ _VERIFIED = (
     "rows_different",
     "rows_only_source",
     "rows_only_target",
+    "rows_quarantined",
     "checksum",
 )
 _REFUSED = ("table", "column", "key", "value", "reason", "decide")
@@ -74,6 +75,7 @@ def build(journal: object, plan: object, findings: object, context: Mapping[str,
         "refused": _refused(tries),
         "findings": _findings(findings),
         "rules": _pick_each(_last_detail(tries, "copy").get("rules"), ("table", "column", "rule", "count")),
+        "quarantined": _pick_each(_last_detail(tries, "copy").get("quarantined"), ("table", "rows", "keys", "reason")),
         "phases": phases(tries),
         "backup": redact(_pick_or_none(_last_detail(tries, "backup"), ("path", "bytes", "sha256"))),
         "watch": _pick_or_none(

@@ -75,6 +75,7 @@ def _page(report: Mapping[str, Any]) -> dict[str, Any]:
         "timeline": timeline(report),
         "not_carried": _capped([] if rolled_back else report["not_carried"], _not_carried),
         "rules": _capped(report["rules"], _rule),
+        "quarantined": _capped([one for one in report["quarantined"] if one["rows"]], _quarantined),
         "left_behind": _capped(report["writes_left_behind"], _left_behind),
         "watch": _watch(report["watch"]),
         "backup": _backup(report["backup"]),
@@ -230,6 +231,18 @@ def _not_carried(item: Mapping[str, Any]) -> dict[str, str]:
 def _rule(item: Mapping[str, Any]) -> dict[str, str]:
     where = {"table": visible(item["table"]), "column": visible(item["column"])}
     return {**where, "rule": visible(item["rule"]), "touched": number(item["count"])}
+
+
+def _quarantined(item: Mapping[str, Any]) -> dict[str, str]:
+    keys = item["keys"] if isinstance(item["keys"], list) else []
+    more = item["rows"] - len(keys) if is_number(item["rows"]) else 0
+    shown = ", ".join(visible(key, 60) for key in keys) + (f" and {number(more)} more" if more > 0 else "")
+    return {
+        "table": visible(item["table"]),
+        "count": number(item["rows"]),
+        "shown": shown,
+        "reason": visible(item["reason"], _LONG),
+    }
 
 
 def _left_behind(item: Mapping[str, Any]) -> dict[str, str]:

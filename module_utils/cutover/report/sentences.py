@@ -152,6 +152,9 @@ def rows_proven(report: Mapping[str, Any]) -> str:
     rows = sum(table["rows_source"] for table in compared)
     bad = sum(1 for table in compared if not equal(table))
     text = f"{plural(rows, 'row')} in {plural(len(compared), 'table')} compared"
+    aside = sum(count(table["rows_quarantined"]) or 0 for table in compared)
+    if aside:
+        text += f", {number(aside)} of them in quarantine"
     if bad:
         return f"{text}: {plural(bad, 'table')} not equal."
     return f"{text}, all equal." if report["ok"] or report["outcome"] not in PROVEN else f"{text}."

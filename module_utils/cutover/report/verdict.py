@@ -147,8 +147,12 @@ def unequal(entry: Mapping[str, Any]) -> str | None:
     rows_source, rows_target = count(entry.get("rows_source")), count(entry.get("rows_target"))
     if rows_source is None or rows_target is None:
         return "its rows were not counted on both sides"
-    if rows_source != rows_target:
-        return f"{rows_source:,} rows in the source, {rows_target:,} in the target"
+    aside = count(entry.get("rows_quarantined") or 0)
+    if aside is None:
+        return "nothing says how many of its rows are in quarantine"
+    if rows_source != rows_target + aside:
+        kept = f" and {aside:,} in quarantine" if aside else ""
+        return f"{rows_source:,} rows in the source, {rows_target:,} in the target{kept}"
     for field, text in (
         ("rows_different", "differ"),
         ("rows_only_source", "are only in the source"),
