@@ -11,6 +11,7 @@ from .aside import Aside, set_aside
 from .codecs.alternatives import Alternatives
 from .errors import Finding, Refusal, sample
 from .packer import Packer, Row, row_name
+from .plan.codec import deciding
 from .plan.model import Plan
 from .progress import Progress
 from .ranges import Range, Rows, plan_ranges, read
@@ -70,12 +71,11 @@ def check_values(source_path: str, plan: Plan, workers: int, progress: str | Non
 
 def _finding(plan: Plan, table: str, name: str, tally: _Tally) -> Finding:
     column = plan.table(table).column(name)
-    choice = tally.others.best()
-    decide = {"tables": {table: {"columns": {name: choice}}}} if choice else None
+    decide = deciding(table, column, tally.others.best())
     reason = tally.first.reason
     if column.declared:
         reason = f"{reason} (declared {column.declared}, carried as {column.type})"
-    if choice is None:
+    if decide is None:
         reason += "; no codec takes these values, the data has to be mended"
     first = tally.first
     return Refusal(table, name, first.key, first.value, reason, decide).as_finding(tally.count)

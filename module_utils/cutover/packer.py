@@ -11,7 +11,7 @@ from .codecs.alternatives import Alternatives
 from .codecs.base import NULL, length
 from .codecs.keys import Fields, UuidKey
 from .errors import Refusal, Refused, Unfit, sample
-from .plan.codec import codec_of
+from .plan.codec import codec_of, deciding
 from .plan.model import PlanColumn, PlanTable
 
 COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)
@@ -193,8 +193,7 @@ def refuse_row(packer: Packer, row: Row) -> None:
     for column, value, reason in found:
         others = Alternatives(column.codec, column.type, column.rules)
         others.refused(value)
-        choice = others.best()
-        decide = {"tables": {packer.table.name: {"columns": {column.name: choice}}}} if choice else None
+        decide = deciding(packer.table.name, column, others.best())
         refusals.append(
             Refusal(packer.table.name, column.name, row_name(packer.table, row), sample(value), reason, decide)
         )

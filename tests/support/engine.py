@@ -58,12 +58,14 @@ def described_table(path: Path, name: str | None = None) -> source_model.Table:
     return next(table for table in tables if table.name == name)
 
 
-def planned(path: Path, overrides: Mapping[str, Any] | None = None, name: str = "test") -> tuple[Plan, list[Finding]]:
+def planned(
+    path: Path, overrides: Mapping[str, Any] | None = None, name: str = "test", ids: str = "keep"
+) -> tuple[Plan, list[Finding]]:
     """The plan of a SQLite file and its findings, over the same plain data that travels to the controller and back."""
     facts = survey(str(path), is_temporal, 1)
     source = source_model.from_dict(facts["description"])
     profiles = {table: source_profile.from_dict(data) for table, data in facts["profiles"].items()}
-    plan, findings = derive(name, source, profiles, overrides)
+    plan, findings = derive(name, source, profiles, overrides, ids)
     assert plan_from_dict(plan.as_dict()) == plan
     return plan, findings
 
@@ -109,9 +111,11 @@ def verify(path: Path, url: str, plan: Plan, workers: int = 2) -> dict[str, Any]
     return checksum.verify(str(path), url, plan, workers)
 
 
-def migrate(path: Path, url: str, overrides: Mapping[str, Any] | None = None, workers: int = 2) -> Migrated:
+def migrate(
+    path: Path, url: str, overrides: Mapping[str, Any] | None = None, workers: int = 2, ids: str = "keep"
+) -> Migrated:
     """Describe, profile, derive, check, create, copy, finish, verify. Errors among the findings fail the test."""
-    plan, findings = planned(path, overrides)
+    plan, findings = planned(path, overrides, ids=ids)
     findings = findings + checked(path, plan)
     assert errors(findings) == []
     create(url, plan)

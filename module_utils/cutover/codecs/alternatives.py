@@ -56,7 +56,7 @@ class Alternatives:
     """The choices that accept every value refused so far in one column."""
 
     def __init__(self, codec: str, type_name: str, rules: Rules) -> None:
-        choices = [c for c in _WIDER[codec] if c != (codec, type_name, rules)]
+        choices = [c for c in _WIDER.get(codec, ()) if c != (codec, type_name, rules)]
         if codec == "text" and "as_text" in rules:
             choices = [c for c in choices if c[::2] != ("text", ())]
         if codec == "integer" and base_type(type_name) == "bigint":

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from ..codecs import CODECS, Codec
@@ -25,3 +27,10 @@ def codec_of(column: PlanColumn) -> Codec:
         raise ValueError(f"column {column.name}: uuid_key without a namespace")
     declared = column.declared.upper()
     return UuidKey(UUID(column.key_namespace), bool(_TEXT.search(declared)) and "INT" not in declared)
+
+
+def deciding(table: str, column: PlanColumn, choice: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The overrides that let refused values of ``column`` through: ``choice`` for it, or a key that stays an integer."""
+    if column.key_of is not None:
+        return {"tables": {column.key_of: {"ids": "keep"}}}
+    return {"tables": {table: {"columns": {column.name: dict(choice)}}}} if choice else None

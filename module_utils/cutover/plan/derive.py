@@ -14,6 +14,8 @@ from ..source.model import Column, Description, Table
 from ..source.profile import ColumnProfile, TableProfile
 from .choose import Chosen, choose, is_temporal
 from .defaults import translate
+from .guesses import undeclared
+from .ids import Keys, namespace_of, overview, turn
 from .model import VERSION, NotCarried, Plan, PlanColumn, PlanTable
 from .names import MOST_COLUMNS, SYSTEM_COLUMNS, Namespace, too_long, truncated
 from .objects import Relations
@@ -32,9 +34,11 @@ def derive(
     source: Description,
     profiles: Mapping[str, TableProfile],
     overrides: Mapping[str, Any] | None = None,
+    ids: str = "keep",
 ) -> tuple[Plan, list[Finding]]:
     """The plan for a source, and the findings that its structure and profile give rise to.
 
+    ids: what becomes of integer keys where the overrides do not say it for a table, ``keep`` or ``uuid``.
     Raises PlanError when the overrides do not fit the source.
     """
     decided = Overrides(overrides, source)
@@ -55,6 +59,10 @@ def derive(
     targets = _targets(carried, decided, findings)
     columns = _Columns(carried, profiles, decided, findings, not_carried)
     planned = {table.name: columns.of(table) for table in carried}
+    keys = Keys(carried, planned, decided, ids)
+    namespace = namespace_of(name, decided)
+    findings += [*keys.findings, *undeclared(carried, planned, keys, decided), *overview(keys, carried)]
+    planned = turn(carried, planned, keys, decided, namespace, not_carried)
     relations = Relations(carried, planned, profiles, decided, Namespace(targets.values()), findings, not_carried)
     tables = tuple(
         _table(
@@ -78,7 +86,17 @@ def derive(
         "journal_mode": source.journal_mode,
         "encoding": source.encoding,
     }
-    plan = Plan(VERSION, name, "keep", decided.schema, decided.collation, facts, tables, tuple(not_carried))
+    plan = Plan(
+        VERSION,
+        name,
+        ids,
+        decided.schema,
+        decided.collation,
+        facts,
+        tables,
+        tuple(not_carried),
+        namespace=str(namespace) if keys.key_of else None,
+    )
     return plan, findings
 
 
@@ -256,9 +274,10 @@ def _table(
     findings: list[Finding],
 ) -> PlanTable:
     identity = next((column for column in columns if column.identity), None)
+    counted = identity or next((c for c in columns if c.key_of and c.name == table.rowid_alias), None)
     last = None
-    if identity is not None:
-        last = max(table.sequence or 0, profile.columns[identity.name].maximum or 0) or None
+    if counted is not None:
+        last = max(table.sequence or 0, profile.columns[counted.name].maximum or 0) or None
     key, key_name = relations.primary_key(table)
     if not columns:
         findings.append(Finding("error", "has no column that could be carried", table.name))

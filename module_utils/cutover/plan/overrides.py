@@ -7,14 +7,15 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 from ..codecs import CODECS, base_type
 from ..errors import PlanError
 from ..source.model import Description
 from .names import too_long
 
-_TABLE_KEYS = ("carry", "target", "columns", "primary_key", "indexes", "foreign_keys")
-_COLUMN_KEYS = ("codec", "type", "rule", "rules", "refused", "target", "not_null")
+_TABLE_KEYS = ("carry", "target", "columns", "primary_key", "indexes", "foreign_keys", "ids")
+_COLUMN_KEYS = ("codec", "type", "rule", "rules", "refused", "target", "not_null", "refers_to")
 _REFUSED = ("fail", "quarantine")
 _TYPE = re.compile(r"[a-z][a-z ]*(\((\d{1,8})(,(\d{1,4}))?\))?")
 #: Types that may say how much they hold, and the most that PostgreSQL allows.
@@ -26,7 +27,7 @@ class Overrides:
 
     def __init__(self, data: Mapping[str, Any] | None, source: Description) -> None:
         self._data: Mapping[str, Any] = data or {}
-        _known("cutover_plan_overrides", self._data, ("tables", "collation", "schema"))
+        _known("cutover_plan_overrides", self._data, ("tables", "collation", "schema", "namespace", "uuid_type"))
         self._tables: dict[str, Mapping[str, Any]] = _mapping(self._data.get("tables"), "tables")
         names = {table.name: table for table in source.tables}
         for name, entry in self._tables.items():
@@ -36,7 +37,11 @@ class Overrides:
             columns = _mapping(entry.get("columns"), f"tables.{name}.columns")
             _known(f"tables.{name}.columns", columns, [column.name for column in names[name].columns])
             for column, decision in columns.items():
-                _check_column(f"tables.{name}.columns.{column}", _mapping(decision, f"tables.{name}.columns.{column}"))
+                where = f"tables.{name}.columns.{column}"
+                decision = _mapping(decision, where)
+                _check_column(where, decision)
+                _check_reference(f"{where}.refers_to", decision.get("refers_to", False), names)
+            _known(f"tables.{name}.ids", {entry.get("ids", "keep"): None}, ("keep", "uuid"))
             if entry.get("primary_key", "unique") != "unique":
                 raise PlanError(
                     f"tables.{name}.primary_key: the only choice is 'unique' (a unique index instead of the key)."
@@ -60,6 +65,23 @@ class Overrides:
         if chosen not in ("C", "default"):
             raise PlanError("cutover_plan_overrides.collation: is 'C' (bytes, as SQLite compares) or 'default'.")
         return "C" if chosen == "C" else None
+
+    @property
+    def namespace(self) -> UUID | None:
+        """The namespace of UUIDs that are made from integer keys; None: made from the migration's name."""
+        given = self._data.get("namespace")
+        try:
+            return None if given is None else UUID(str(given))
+        except ValueError:
+            raise PlanError(f"cutover_plan_overrides.namespace: {given!r} is no UUID.") from None
+
+    @property
+    def uuid_type(self) -> str:
+        """The type of integer keys that become UUIDs: ``uuid``, or ``text`` for applications that know no other."""
+        chosen = self._data.get("uuid_type", "uuid")
+        if chosen not in ("uuid", "text"):
+            raise PlanError("cutover_plan_overrides.uuid_type: is 'uuid' or 'text'.")
+        return str(chosen)
 
     def table(self, name: str) -> Mapping[str, Any]:
         """What was decided for a table; empty when nothing was."""
@@ -100,6 +122,14 @@ def _check_column(where: str, decision: Mapping[str, Any]) -> None:
     _known(f"{where}.{'rules' if 'rules' in decision else 'rule'}", rules, codec.rules)
     if codec.name == "mixed_timestamp" and not rules:
         raise PlanError(f"{where}: codec mixed_timestamp needs rule: per_value.")
+
+
+def _check_reference(where: str, named: Any, tables: Iterable[str]) -> None:
+    if named is False:
+        return
+    if not isinstance(named, str):
+        raise PlanError(f"{where}: names the table whose key the column holds, or is false.")
+    _known(where, {named: None}, tables)
 
 
 def named_rules(decision: Mapping[str, Any]) -> tuple[str, ...]:
