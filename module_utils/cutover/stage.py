@@ -113,11 +113,11 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
     ),
     "migrated": (
         "the rows of a snapshot are in PostgreSQL, proved; no application was switched",
-        "playbooks/verify.yml at will",
+        "playbooks/finalize.yml removes the snapshot and the migration's own tables once they are of no more use",
         "nothing to go back from",
     ),
     "finalizing": (
-        "the migration is being tidied up; the application runs on PostgreSQL",
+        "the migration is being tidied up; the data is in PostgreSQL",
         "run playbooks/finalize.yml again: it finishes",
         "no longer possible: what it needs is being removed",
     ),
