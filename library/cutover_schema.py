@@ -38,6 +38,13 @@ options:
     description: Replace the tables also when they hold a finished copy.
     type: bool
     default: false
+  quarantined:
+    description:
+      - What becomes of rows in quarantine when the migration's own tables are dropped. C(refuse) to drop anything while
+        there are any, C(keep) their table in a schema of its own, or C(drop) them.
+    type: str
+    choices: [refuse, keep, drop]
+    default: refuse
 attributes:
   check_mode:
     description: Returns the statements without running them.
@@ -88,6 +95,7 @@ def main() -> None:
             "phase": {"type": "str", "choices": ["tables", "finish", "dropped"], "required": True},
             "source_path": {"type": "path"},
             "replace": {"type": "bool", "default": False},
+            "quarantined": {"type": "str", "choices": ["refuse", "keep", "drop"], "default": "refuse"},
         },
         required_if=[("phase", "finish", ["source_path"])],
         supports_check_mode=True,
@@ -103,7 +111,7 @@ def main() -> None:
             elif params["phase"] == "finish":
                 queries = finish(connection, plan, _sequences(params["source_path"]), module.check_mode)
             else:
-                queries = ddl.drop_own(connection, module.check_mode)
+                queries = ddl.drop_own(connection, module.check_mode, params["quarantined"])
         finally:
             connection.close()
         return {"queries": queries, "changed": bool(queries)}

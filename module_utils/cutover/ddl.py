@@ -11,6 +11,8 @@ from .target.catalog import KEPT_PREFIX, OWN_SCHEMA
 from .target.connect import explain, qualified, quote
 
 OWN = quote(OWN_SCHEMA)
+#: Schemas of this name and a number keep what was in quarantine when the migration was finalized.
+QUARANTINE_PREFIX = "pgcutover_quarantine_"
 
 #: The migration's own tables. Only the owner's role can read them.
 OWN_TABLES: tuple[str, ...] = (
@@ -157,11 +159,11 @@ def replace_tables(cursor: Any, plan: Plan) -> list[str]:
     ]
 
 
-def _free_schema(cursor: Any) -> str:
+def _free_schema(cursor: Any, prefix: str = KEPT_PREFIX) -> str:
     """The first free name of a schema for kept tables."""
     number = 1
     while True:
-        name = f"{KEPT_PREFIX}{number}"
+        name = f"{prefix}{number}"
         cursor.execute("SELECT to_regnamespace(%s)", (name,))
         if cursor.fetchone()[0] is None:
             return name
@@ -225,14 +227,42 @@ def _existing(cursor: Any) -> dict[tuple[str, str], bool]:
     return {(schema, name): there for schema, name, there in cursor.fetchall()}
 
 
-def drop_own(connection: Any, check_mode: bool = False) -> list[str]:
-    """Drop what the migration left behind in PostgreSQL, kept tables of earlier attempts too, not the application's."""
+def drop_own(connection: Any, check_mode: bool = False, quarantined: str = "refuse") -> list[str]:
+    """Drop what the migration left behind in PostgreSQL, kept tables of earlier attempts too, not the application's.
+
+    quarantined: what becomes of rows in quarantine: ``refuse`` to drop anything while there are any, ``keep`` their
+    table in a schema of its own, or ``drop`` them. Raises Refused.
+    """
     with connection.cursor() as cursor:
+        room = _room_for_quarantine(cursor, quarantined)
         cursor.execute(
             "SELECT nspname FROM pg_namespace WHERE nspname = %s OR nspname ~ %s ORDER BY nspname",
             (OWN_SCHEMA, f"^{KEPT_PREFIX}[0-9]+$"),
         )
-        statements = [f"DROP SCHEMA {quote(name)} CASCADE" for (name,) in cursor.fetchall()]
+        statements = room + [f"DROP SCHEMA {quote(name)} CASCADE" for (name,) in cursor.fetchall()]
         for statement in statements if not check_mode else ():
             cursor.execute(statement)
     return statements
+
+
+def _room_for_quarantine(cursor: Any, quarantined: str) -> list[str]:
+    """The statements that save rows in quarantine from being dropped with the migration's schema."""
+    cursor.execute("SELECT to_regclass(%s)", (f"{OWN_SCHEMA}.quarantine",))
+    if quarantined == "drop" or cursor.fetchone()[0] is None:
+        return []
+    cursor.execute(f"SELECT count(*), count(DISTINCT table_name) FROM {OWN}.quarantine")
+    rows, tables = cursor.fetchone()
+    if not rows:
+        return []
+    if quarantined != "keep":
+        raise Refused(
+            f"{rows} rows of {tables} tables are in quarantine ({OWN_SCHEMA}.quarantine) and nowhere else in PostgreSQL. "
+            "Bring back what is needed. Then -e cutover_finalize_quarantine=keep keeps the table in a schema of its own, "
+            "-e cutover_finalize_quarantine=drop drops it."
+        )
+    name = quote(_free_schema(cursor, QUARANTINE_PREFIX))
+    return [
+        f"CREATE SCHEMA {name}",
+        f"REVOKE ALL ON SCHEMA {name} FROM PUBLIC",
+        f"ALTER TABLE {OWN}.quarantine SET SCHEMA {name}",
+    ]

@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import MakeSqlite
-from cutover import quarantine
+from cutover import ddl, quarantine
 from cutover.errors import Refused
 from cutover.quarantine import pieces, restore
+from cutover.target.connect import connect
 from support import engine, stored
-from support.independent import execute
+from support.independent import execute, fetch
 from support.postgres import Cluster
 from support.stored import sent_through_sqlite
 
@@ -225,3 +226,16 @@ def postgres_session(postgres: Cluster) -> Any:
     with closing(psycopg2.connect(made.url)) as connection:
         yield connection
     postgres.drop_database(made)
+
+
+def test_nothing_is_dropped_while_rows_are_in_quarantine(database: str, make_sqlite: MakeSqlite) -> None:
+    engine.migrate(make_sqlite(fill("ordered")), database, OVERRIDES)
+    with closing(connect(database, autocommit=True)) as connection:
+        for check_mode in (True, False):
+            with pytest.raises(Refused, match="4 rows of 1 tables are in quarantine"):
+                ddl.drop_own(connection, check_mode)
+        assert len(held(database)) == 4
+        assert ddl.drop_own(connection, True, "drop") == ['DROP SCHEMA "pgcutover" CASCADE']
+        ddl.drop_own(connection, False, "keep")
+    assert fetch(database, "SELECT count(*) FROM pgcutover_quarantine_1.quarantine") == [(4,)]
+    assert fetch(database, "SELECT to_regnamespace('pgcutover')") == [(None,)]
