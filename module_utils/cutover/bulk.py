@@ -22,6 +22,8 @@ from .target.connect import connect, explain, qualified, quote
 from .workers import run
 
 _OWN = quote(OWN_SCHEMA)
+#: libpq keeps room for the largest piece that it was ever given.
+_MOST_SENT = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,18 @@ class Copied:
     rules: dict[tuple[str, str], int]
 
 
+def _sliced(chunk: bytes) -> Iterator[bytes]:
+    for at in range(0, len(chunk), _MOST_SENT):
+        yield bytes(memoryview(chunk)[at : at + _MOST_SENT])
+
+
 class _Stream:
     """A file for copy_expert that packs rows while they are read from it."""
 
     def __init__(self, chunks: Iterator[tuple[bytes, int]]) -> None:
         self._chunks = chunks
         self._state = 0
+        self._slices: Iterator[bytes] | None = None
         self.rows = 0
         self.bytes = 0
         self.error: BaseException | None = None
@@ -59,13 +67,21 @@ class _Stream:
             return COPY_HEADER
         if self._state == 2:
             return b""
-        chunk = next(self._chunks, None)
-        if chunk is None:
-            self._state = 2
-            return COPY_TRAILER
-        self.rows += chunk[1]
-        self.bytes += len(chunk[0])
-        return chunk[0]
+        if self._slices is not None:
+            piece = next(self._slices, None)
+            if piece is not None:
+                return piece
+            self._slices = None
+        for chunk, rows in self._chunks:
+            self.rows += rows
+            self.bytes += len(chunk)
+            if len(chunk) > _MOST_SENT:
+                self._slices = _sliced(chunk)
+                return next(self._slices)
+            if chunk:
+                return chunk
+        self._state = 2
+        return COPY_TRAILER
 
 
 def copy(
@@ -170,7 +186,6 @@ def _worker(source_path: str, target_url: str, plan: Plan) -> Callable[[Range], 
             if one is None:
                 refuse_row(packer, row)
             else:
-                packer.forget(row)
                 aside.append(one)
 
         stream = _Stream(packer.chunks(read(source, table, piece) if rows is None else rows, refused))

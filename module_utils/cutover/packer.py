@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Callable
 
 from .codecs.alternatives import Alternatives
-from .codecs.base import NULL, length
-from .codecs.keys import Fields, UuidKey
+from .codecs.base import NULL
 from .errors import Refusal, Refused, Unfit, sample
+from .inline import LARGE, SMALL, Inline, inline
 from .plan.codec import codec_of, deciding
 from .plan.model import PlanColumn, PlanTable
 
@@ -23,18 +23,6 @@ Row = tuple[Any, ...]
 OnRefused = Callable[[Row], None]
 Chunk = tuple[bytes, int]
 
-#: How the commonest values are packed without a call; everything else, and every refusal, goes through ``wire``.
-_INLINE = {
-    ("integer", "bigint"): "q(8, {v}) if {v}.__class__ is int else w{i}({v})",
-    ("real", "double precision"): "d(8, {v}) if {v}.__class__ is float else w{i}({v})",
-    (
-        "text",
-        "text",
-    ): "n(len({v})) + {v} if {v}.__class__ is bytearray and {v}.isascii() and 0 not in {v} else w{i}({v})",
-    ("blob", "bytea"): "n(len({v})) + {v} if {v}.__class__ is bytes else w{i}({v})",
-    ("uuid_key", "uuid"): "k{i}[{v}] if {v}.__class__ is int else w{i}({v})",
-}
-
 
 class Packer:
     """Packs the rows of one table for binary COPY and counts the values that a rule touched."""
@@ -44,24 +32,49 @@ class Packer:
         self.touched: dict[tuple[str, str], int] = {
             (column.name, rule): 0 for column in table.columns for rule in column.rules
         }
-        #: The functions that only pack, without counting.
+        #: The codecs' own functions.
         self.exact = [codec_of(column).wire(column.type, column.rules) for column in table.columns]
-        self.wires = [self._wire(column, wire) for column, wire in zip(table.columns, self.exact)]
-        self._pack = _generate(table, self.wires)
+        self._counters = [(i, self._counter(c)) for i, c in enumerate(table.columns) if c.rules]
+        self._head = struct.pack(">h", len(table.columns))
+        scope: dict[str, Any] = {"H": self._head, "N": NULL, "join": b"".join, "large": is_large}
+        scope.update(exactly=self._exactly, pieces=self._pieces, count_rules=self._count)
+        self._pack = _generate(self, scope)
 
-    def _wire(self, column: PlanColumn, wire: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
-        codec = codec_of(column)
-        if not column.rules:
-            return wire
-        name, counts, touched = column.name, self.touched, codec.touched(column.type, column.rules)
+    def _counter(self, column: PlanColumn) -> Callable[[Any], None]:
+        name, counts = column.name, self.touched
+        touched = codec_of(column).touched(column.type, column.rules)
 
-        def counting(value: Any) -> bytes:
-            field = wire(value)
+        def count(value: Any) -> None:
             for rule in touched(value):
                 counts[name, rule] += 1
-            return field
 
-        return counting
+        return count
+
+    def _count(self, row: Row) -> None:
+        """Count what rules decided in a row that was packed."""
+        for i, counter in self._counters:
+            if row[i] is not None:
+                counter(row[i])
+
+    def _exactly(self, row: Row) -> list[bytes] | None:
+        """The fields of a row by the codecs' own functions; None when one refuses, none when it is to go in pieces."""
+        try:
+            if is_large(row):
+                for wire, value in zip(self.exact, row):
+                    if value is not None:
+                        wire(value)
+                return []
+            return [self._head, *[NULL if value is None else wire(value) for wire, value in zip(self.exact, row)]]
+        except Unfit:
+            return None
+
+    def _pieces(self, values: list[Any]) -> Iterator[Chunk]:
+        """A row with large cells field by field; ``values`` is emptied meanwhile."""
+        yield self._head, 0
+        for i, wire in enumerate(self.exact):
+            value, values[i] = values[i], None
+            yield (NULL if value is None else wire(value)), 0
+        yield b"", 1
 
     def chunks(self, rows: Iterable[Row], refused: OnRefused) -> Iterator[Chunk]:
         """Chunks of binary COPY (without header and trailer) with their number of rows.
@@ -91,69 +104,106 @@ class Packer:
             return True
         return False
 
-    def forget(self, row: Row) -> None:
-        """Take back the counts of a row that was refused: of its values up to the first refused one."""
-        for column, wire, value in zip(self.table.columns, self.exact, row):
-            if value is None:
-                continue
-            if self.refuses(wire, value):
-                return
-            for rule in codec_of(column).touched(column.type, column.rules)(value) if column.rules else ():
-                self.touched[column.name, rule] -= 1
+
+def is_large(row: Row) -> bool:
+    """Whether a cell of the row is to be sent by itself."""
+    return any((value.__class__ is bytearray or value.__class__ is bytes) and len(value) >= LARGE for value in row)
 
 
-def _generate(
-    table: PlanTable, wires: list[Callable[[Any], bytes]]
-) -> Callable[[Iterable[Row], OnRefused], Iterator[Chunk]]:
-    """Compile the loop over rows. Only numbers made here enter the code, never a name or value from outside."""
-    names = [f"c{i}" for i in range(len(table.columns))]
+class _Whole:
+    """The code that packs a row without NULL: a struct for each run of fixed-width fields, and what follows them."""
+
+    def __init__(self, columns: int) -> None:
+        self.structs: list[str] = []
+        self._pieces: list[str] = []
+        self._letters, self._values = "h", [str(columns)]
+
+    def add(self, way: Inline, values: str, tail: str) -> None:
+        """Add a column's field."""
+        self._letters += way.letters
+        self._values += [values] if values else []
+        if tail:
+            self._close()
+            self._pieces.append(tail)
+
+    def _close(self) -> None:
+        if self._letters:
+            self._pieces.append(f"s{len(self.structs)}({', '.join(self._values)})")
+            self.structs.append(self._letters)
+            self._letters, self._values = "", []
+
+    def code(self) -> str:
+        """The expression."""
+        self._close()
+        return self._pieces[0] if len(self._pieces) == 1 else f"join(({', '.join(self._pieces)}))"
+
+
+def _generate(packer: Packer, scope: dict[str, Any]) -> Callable[[Iterable[Row], OnRefused], Iterator[Chunk]]:
+    """Compile the loop over rows. Only numbers made here enter the code, never a name or value from outside.
+
+    A row takes the shortest way that it fits: without NULL as few structs as possible; with NULL, or where a guard does
+    not hold, field by field; whatever goes wrong in these, the codecs' own functions decide.
+    """
+    columns = packer.table.columns
+    whole = _Whole(len(columns))
+    guards: list[str] = []
     fields: list[str] = []
-    for i, column in enumerate(table.columns):
-        template = _INLINE.get((column.codec, column.type), "w{i}({v})") if not column.rules else "w{i}({v})"
-        fields.append(f"N if {names[i]} is None else " + template.format(v=names[i], i=i))
-    body = "".join(f"                ({field}),\n" for field in fields)
-    code = (
-        "def pack(rows, refused):\n"
-        "    out = []; size = 0; count = 0\n"
-        "    for row in rows:\n"
-        f"        {', '.join(names)}, = row\n"
-        "        try:\n"
-        "            packed = b''.join((\n"
-        "                H,\n"
-        f"{body}"
-        "            ))\n"
-        "        except Unfit:\n"
-        "            refused(row)\n"
-        "            continue\n"
-        "        out.append(packed)\n"
-        "        size += len(packed)\n"
-        "        count += 1\n"
-        f"        if size >= {CHUNK_BYTES}:\n"
-        "            # A lone large row is handed on without another copy.\n"
-        "            yield (packed if count == 1 else b''.join(out)), count\n"
-        "            out = []; size = 0; count = 0\n"
-        "    if count:\n"
-        "        yield b''.join(out), count\n"
-    )
-    scope: dict[str, Any] = {
-        "H": struct.pack(">h", len(table.columns)),
-        "N": NULL,
-        "n": length,
-        "q": struct.Struct(">iq").pack,
-        "d": struct.Struct(">id").pack,
-        "Unfit": Unfit,
-        **{f"w{i}": wire for i, wire in enumerate(wires)},
-        **{f"k{i}": _fields(column) for i, column in enumerate(table.columns)},
-    }
-    exec(compile(code, f"<packer of {table.name!r}>", "exec"), scope)  # noqa: S102 - made of numbers only, never of outside text
+    for i, (column, wire) in enumerate(zip(columns, packer.exact)):
+        scope[f"w{i}"] = wire
+        way = inline(column, wire) or Inline(guard=SMALL, tail="w{i}({v})")
+        scope[f"f{i}"] = way.function
+        values, guard, tail = (code.format(v=f"c{i}", i=i) for code in (way.values, way.guard, way.tail))
+        guards += [code for code in ("" if column.not_null else f"c{i} is not None", guard) if code]
+        whole.add(way, values, tail)
+        field = " + ".join(part for part in (f"x{i}({values})" if values else "", tail) if part)
+        scope[f"x{i}"] = struct.Struct(">" + way.letters).pack
+        fields.append(f"(N if c{i} is None else {field}" + (f" if {guard} else w{i}(c{i}))" if guard else ")"))
+    best = f"packed = {whole.code()}"
+    scope.update({f"s{i}": struct.Struct(">" + letters).pack for i, letters in enumerate(whole.structs)})
+    names = "".join(f"c{i}, " for i in range(len(columns)))
+    counting = f"count_rules(({names}))" if any(column.rules for column in columns) else "pass"
+    code = f"""
+def pack(rows, refused):
+    out = []; size = 0; count = 0
+    for {names}in rows:
+        try:
+            if {" and ".join(guards) or "True"}:
+                {best}
+            elif large(({names})):
+                packed = None
+            else:
+                packed = join((H, {", ".join(fields)}))
+        except Exception:
+            packed = None
+        if packed is None:
+            row = ({names})
+            fields = exactly(row)
+            if fields is None:
+                refused(row)
+                continue
+            if not fields:
+                if count:
+                    yield join(out), count
+                    out = []; size = 0; count = 0
+                {counting}
+                row = list(row)
+                {" = ".join(names.rstrip(", ").split(", "))} = None
+                yield from pieces(row)
+                continue
+            packed = join(fields)
+        {counting}
+        out.append(packed)
+        size += len(packed)
+        count += 1
+        if size >= {CHUNK_BYTES}:
+            yield join(out), count
+            out = []; size = 0; count = 0
+    if count:
+        yield join(out), count
+"""
+    exec(compile(code, f"<packer of {packer.table.name!r}>", "exec"), scope)  # noqa: S102 - made of numbers only, never of outside text
     pack: Callable[[Iterable[Row], OnRefused], Iterator[Chunk]] = scope["pack"]
     return pack
-
-
-def _fields(column: PlanColumn) -> Fields | None:
-    """The fields of integer keys that become UUIDs, by the integer."""
-    codec = codec_of(column)
-    return codec.fields(column.type) if isinstance(codec, UuidKey) else None
 
 
 class Canonical:

@@ -53,7 +53,7 @@ class UuidKey(Codec):
 
     def __init__(self, namespace: UUID, of_text: bool = False) -> None:
         self._namespace = namespace
-        self._of_text = of_text
+        self.of_text = of_text
 
     def fields(self, type_name: str) -> Fields:
         """The fields of 64-bit integers by the integer, for the packer."""
@@ -78,10 +78,10 @@ class UuidKey(Codec):
 
     def restore(self, text: str, type_name: str) -> int | str:
         """The key as SQLite stores it, from its digits as ``idmap.restore_sql`` reads them."""
-        return text if self._of_text else int(text)
+        return text if self.of_text else int(text)
 
     def _number(self, value: Stored) -> int:
-        if self._of_text:
+        if self.of_text:
             if type(value) is not bytearray:
                 raise unfit(value, "the digits of integer keys as text")
             if not _DIGITS.fullmatch(value):

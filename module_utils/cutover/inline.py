@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the commonest values are packed for binary COPY without the codec's own function, for speed only.
+
+An entry gives, byte by byte, what the codec's ``wire`` gives, for the values that its guard lets through; struct itself
+refuses whatever is no integer of the right size. For everything else the packer asks the codec.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+from .codecs.base import Wire, base_type, modifiers
+from .codecs.keys import UuidKey
+from .codecs.temporal import END_US, EPOCH_2000_US, MIN_US
+from .plan.codec import codec_of
+from .plan.model import PlanColumn
+
+#: Cells from this size on are sent by themselves, without being joined to their row.
+LARGE = 1 << 18
+#: Entries of a cache of days; a column of dates seldom has more.
+_DAYS = 40_000
+
+
+@dataclass(frozen=True)
+class Inline:
+    """Code over ``{v}``: struct letters and their arguments, then bytes that follow; guard: when it holds."""
+
+    letters: str = ""
+    values: str = ""
+    guard: str = ""
+    tail: str = ""
+    #: What the code calls or looks up under the name ``f{i}``.
+    function: Any = None
+
+
+#: The guard of a column that only its codec can pack: large cells take a way of their own.
+SMALL = f"({{v}}.__class__ is not bytearray and {{v}}.__class__ is not bytes or len({{v}}) < {LARGE})"
+
+_EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
+_INTEGERS = {"bigint": ("iq", 8), "integer": ("ii", 4), "smallint": ("ih", 2)}
+_TEXT = (
+    f"{{v}}.__class__ is bytearray and len({{v}}) < {LARGE} and 0 not in {{v}}"
+    " and ({v}.isascii() or {v}.decode() is not None)"
+)
+
+
+def inline(column: PlanColumn, wire: Wire) -> Inline | None:
+    """How values of the column are packed quickly; None when only its codec can. wire: the codec's own function."""
+    codec, kind = column.codec, base_type(column.type)
+    if column.rules or ("(" in column.type and codec not in ("text", "decimal")):
+        return None
+    if codec == "integer" and kind in _INTEGERS:
+        letters, size = _INTEGERS[kind]
+        return Inline(letters, f"{size}, {{v}}")
+    if codec == "real" and kind == "double precision":
+        return Inline("id", "8, {v}", "{v}.__class__ is float")
+    if codec == "boolean" and kind == "boolean":
+        # 0.0 and 1.0 pass the comparison; the letter B refuses them.
+        return Inline("iB", "1, {v}", "0 <= {v} <= 1")
+    if codec in _EPOCHS and kind in ("timestamp", "timestamptz"):
+        unit = _EPOCHS[codec]
+        low, high = -(-MIN_US // unit), (END_US - 1) // unit
+        return Inline("iq", f"8, {{v}} * {unit} - {EPOCH_2000_US}", f"{low} <= {{v}} <= {high}")
+    if codec == "text" and kind in ("text", "varchar"):
+        limit = (modifiers(column.type) or (0,))[0]
+        # No more bytes than characters are allowed: no need to count them.
+        return Inline("i", "len({v})", _TEXT + (f" and len({{v}}) <= {limit}" if limit else ""), "{v}")
+    if codec == "blob" and kind == "bytea":
+        return Inline("i", "len({v})", f"{{v}}.__class__ is bytes and len({{v}}) < {LARGE}", "{v}")
+    if codec == "date" and kind == "date":
+        return Inline(guard="{v}.__class__ is bytearray", tail="f{i}[bytes({v})]", function=_Cache(wire))
+    if codec == "uuid_key":
+        coded = codec_of(column)
+        assert isinstance(coded, UuidKey)
+        if coded.of_text:
+            return None
+        return Inline(guard="{v}.__class__ is int", tail="f{i}[{v}]", function=coded.fields(column.type))
+    if codec == "decimal" and kind == "numeric":
+        return Inline(tail="f{i}({v})", function=decimal_field(column.type, wire))
+    return None
+
+
+class _Cache(dict[bytes, bytes]):
+    """The fields of texts met before."""
+
+    def __init__(self, wire: Wire) -> None:
+        super().__init__()
+        self._wire = wire
+
+    def __missing__(self, text: bytes) -> bytes:
+        if len(self) >= _DAYS:
+            self.clear()
+        field = self[text] = self._wire(bytearray(text))
+        return field
+
+
+_ZERO, _ONE, _TWO, _THREE = (struct.Struct(f">iHhHH{n}H").pack for n in range(4))
+
+
+def decimal_field(type_name: str, wire: Wire) -> Wire:
+    """The codec's function, with a short way for integers and for reals of at most four decimals below 10^8.
+
+    A real is k hundredths (thousandths …) when k / 100 gives it back: k has at most 12 digits, and of all decimals with up
+    to 15 digits only one is nearest to a real. So that one is the shortest that reads back as the real, which the codec
+    would send.
+    """
+    limits = modifiers(type_name)
+    scale = limits[1] if len(limits) > 1 else 0
+    places = min(4, max(0, scale)) if limits else 4
+    parts = 10**places
+    unit = float(parts)
+    digits = limits[0] - scale + places if limits else 8 + places
+    end = 10 ** min(8 + places, digits) if digits >= 0 and scale >= 0 else 0
+    # By what is behind the point: the number of decimals shown, and the group of four digits.
+    behind = [(len(f"{n / parts:.4f}".rstrip("0")) - 2, n * 10 ** (4 - places)) for n in range(parts)]
+
+    def field(value: Any) -> bytes:
+        if value.__class__ is float and -1e8 < value < 1e8:
+            number = round(value * unit)
+            if number / unit != value:
+                return wire(value)
+            shown = 1
+        elif value.__class__ is int and -100_000_000 < value < 100_000_000:
+            number = value * parts
+            shown = 0
+        else:
+            return wire(value)
+        sign = 0
+        if number < 0:
+            number, sign = -number, 0x4000
+        if number >= end:
+            return wire(value)
+        low = number // parts
+        rest = number - low * parts
+        if rest:
+            shown, rest = behind[rest]
+            if low < 10000:
+                if low:
+                    return _TWO(12, 2, 0, sign, shown, low, rest)
+                return _ONE(10, 1, -1, sign, shown, rest)
+            high = low // 10000
+            return _THREE(14, 3, 1, sign, shown, high, low - high * 10000, rest)
+        if low < 10000:
+            if low:
+                return _ONE(10, 1, 0, sign, shown, low)
+            return _ZERO(8, 0, 0, 0, shown)
+        high = low // 10000
+        if low != high * 10000:
+            return _TWO(12, 2, 1, sign, shown, high, low - high * 10000)
+        return _ONE(10, 1, 1, sign, shown, high)
+
+    return field
