@@ -57,6 +57,20 @@ def test_random_database_arrives_whole(
 ) -> None:
     # Ranges of a row or two, so that small tables are cut as large ones are.
     monkeypatch.setattr(ranges.plan_ranges, "__defaults__", (100,))
+    arrives(make_sqlite, database, made)
+
+
+@settings(max_examples=8)
+@given(made=tables(many=400))
+def test_thousands_of_random_rows_arrive(
+    make_sqlite: MakeSqlite, database: str, monkeypatch: pytest.MonkeyPatch, made: list[RandomTable]
+) -> None:
+    monkeypatch.setattr(ranges.plan_ranges, "__defaults__", (4_000,))
+    arrives(make_sqlite, database, made)
+
+
+def arrives(make_sqlite: MakeSqlite, database: str, made: list[RandomTable]) -> None:
+    """Migrate the tables and compare them."""
     emptied(database)
     path = make_sqlite(lambda connection: fill(connection, made))
     assert_arrived(made, migrate(path, database))

@@ -105,17 +105,20 @@ def _distinct(key: str, row: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 @st.composite
-def tables(draw: st.DrawFn) -> list[RandomTable]:
-    """One to three tables, the later ones perhaps with a foreign key to an earlier one."""
+def tables(draw: st.DrawFn, many: int = 0) -> list[RandomTable]:
+    """One to three tables, the later ones perhaps with a foreign key to an earlier one.
+
+    Each has up to eight rows, or ``many``, whose values are drawn from a few.
+    """
     names = draw(st.lists(NAMES, min_size=1, max_size=3, unique_by=_folded))
     made: list[RandomTable] = []
     for name in names:
-        made.append(draw(_table(name, made)))
+        made.append(draw(_table(name, made, many)))
     return made
 
 
 @st.composite
-def _table(draw: st.DrawFn, name: str, earlier: list[RandomTable]) -> RandomTable:
+def _table(draw: st.DrawFn, name: str, earlier: list[RandomTable], many: int) -> RandomTable:
     key = draw(st.sampled_from(sorted(KEYS)))
     parts, constraint, option = KEYS[key]
     others = draw(st.lists(st.sampled_from(sorted(KINDS)), min_size=0 if parts else 1, max_size=5))
@@ -146,9 +149,7 @@ def _table(draw: st.DrawFn, name: str, earlier: list[RandomTable]) -> RandomTabl
     if parent:
         there = [row[0] for row in parent.rows]
         values.append(st.none() | st.sampled_from(there) if there else st.none())
-    size = len(parts)
-    unique = (lambda row: _distinct(key, row[:size])) if size else None
-    rows = draw(st.lists(st.tuples(*values), max_size=8, unique_by=unique))
+    rows = draw(_rows(key, values, many))
     indexed = draw(st.lists(st.sampled_from(columns), max_size=2, unique=True))
     texts = {column for column, kind in zip(columns, kinds) if kind == "text"}
     indexes = [
@@ -159,6 +160,28 @@ def _table(draw: st.DrawFn, name: str, earlier: list[RandomTable]) -> RandomTabl
     ]
     keys = [column for column, _ in zip(columns, parts)]
     return RandomTable(name, key, dict(zip(columns, kinds)), sql, keys, rows, indexes, parent.name if parent else None)
+
+
+@st.composite
+def _rows(draw: st.DrawFn, key: str, values: list[st.SearchStrategy[Any]], many: int) -> list[tuple[Any, ...]]:
+    size = len(KEYS[key][0])
+    if not many:
+        unique = (lambda row: _distinct(key, row[:size])) if size else None
+        return draw(st.lists(st.tuples(*values), max_size=8, unique_by=unique))
+    pools = [draw(st.lists(strategy, min_size=1, max_size=6)) for strategy in values]
+    chance = draw(st.randoms(use_true_random=False))
+    return [
+        tuple(_numbered(pool, n) if at < size else chance.choice(pool) for at, pool in enumerate(pools))
+        for n in range(many)
+    ]
+
+
+def _numbered(pool: list[Any], number: int) -> Any:
+    """A key that is like one of the pool, and another one for each number."""
+    like = pool[number % len(pool)]
+    if isinstance(like, int):
+        return number * 7 - 50
+    return like + (f"#{number}" if isinstance(like, str) else b"#%d" % number)
 
 
 def fill(connection: sqlite3.Connection, made: list[RandomTable]) -> None:
