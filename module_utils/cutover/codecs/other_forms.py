@@ -7,7 +7,7 @@ import re
 
 from ..errors import Unfit
 from .base import Canonical, Codec, Rules, Stored, Wire, decode, length, unfit
-from .temporal import IsoTimestamp
+from .temporal import IsoTimestamp, shown_sql
 
 _HEX = re.compile(r"[0-9a-f]{32}")
 
@@ -78,4 +78,4 @@ class UtcTimestamp(IsoTimestamp):
     types = ("timestamptz",)
 
     def canonical_sql(self, column: str, type_name: str) -> str:
-        return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
+        return shown_sql(column, f"{column} AT TIME ZONE 'UTC'", "YYYY-MM-DD HH24:MI:SS.US")

@@ -59,8 +59,8 @@ class Epoch(Codec):
         return text
 
     def canonical_sql(self, column: str, type_name: str) -> str:
-        # extract() is exact (numeric) from PostgreSQL 14 on.
-        return f"(extract(epoch FROM {column}) * 1000000)::bigint"
+        # extract() is exact (numeric) from PostgreSQL 14 on; infinity, which no source holds, stays one.
+        return f"trim_scale(extract(epoch FROM {column}) * 1000000)"
 
     def restore(self, text: str, type_name: str) -> int:
         value, rest = divmod(int(text), self.unit)
@@ -95,6 +95,13 @@ def pack_instant(microseconds: int) -> bytes:
     if not MIN_US <= microseconds < END_US:
         raise Unfit("is outside the range of PostgreSQL's timestamps")
     return _PACK_US(8, microseconds - EPOCH_2000_US)
+
+
+def shown_sql(column: str, moment: str, form: str) -> str:
+    """The text of a moment. to_char() says nothing of infinity and does not say BC: no source holds these, but verify
+    must tell them from NULL and from the same day AD."""
+    held = f"{column} >= '0001-01-01 00:00:00+00' AND {column} < 'infinity'"
+    return f"CASE WHEN {held} THEN to_char({moment}, '{form}') ELSE {column}::text END"
 
 
 def _parts(value: Stored) -> re.Match[str]:
@@ -166,7 +173,7 @@ class IsoTimestamp(Codec):
         return lambda value: _padded(_zoneless(value, rules)).encode()
 
     def canonical_sql(self, column: str, type_name: str) -> str:
-        return f"to_char({column}, 'YYYY-MM-DD HH24:MI:SS.US')"
+        return shown_sql(column, column, "YYYY-MM-DD HH24:MI:SS.US")
 
     def restore(self, text: str, type_name: str) -> str:
         return _trimmed(text)
@@ -215,7 +222,7 @@ class IsoTimestampTz(Codec):
         return text
 
     def canonical_sql(self, column: str, type_name: str) -> str:
-        return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
+        return shown_sql(column, f"{column} AT TIME ZONE 'UTC'", "YYYY-MM-DD HH24:MI:SS.US")
 
     def restore(self, text: str, type_name: str) -> str:
         return _trimmed(text) + "+00:00"
@@ -315,7 +322,7 @@ class Date(Codec):
         return text
 
     def canonical_sql(self, column: str, type_name: str) -> str:
-        return f"to_char({column}, 'YYYY-MM-DD')"
+        return shown_sql(column, column, "YYYY-MM-DD")
 
     def restore(self, text: str, type_name: str) -> str:
         return text
