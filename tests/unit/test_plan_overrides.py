@@ -60,6 +60,10 @@ def column(entry: Any) -> dict[str, Any]:
         (column({"codec": "decimal", "type": "numeric(1001,2)"}), "balance.type: PostgreSQL has no numeric(1001,2)"),
         (column({"codec": "text", "type": "varchar(99999999)"}), "balance.type: PostgreSQL has no varchar(99999999)"),
         (column({"codec": "text", "type": "varchar(5,5)"}), "balance.type: PostgreSQL has no varchar(5,5)"),
+        ({"declared": {"datetme": {"codec": "epoch_s"}}}, "declared: 'datetme' is unknown. Did you mean 'datetime'?"),
+        ({"declared": {"datetime": {"codec": "epoch"}}}, "declared.datetime.codec: 'epoch' is unknown. Did you mean 'epoch_s'?"),
+        ({"declared": {"datetime": {"target": "x"}}}, "declared.datetime: 'target' is unknown."),
+        ({"declared": {"datetime": {"type": "timestamp"}}}, "declared.datetime: type and rules belong to a codec"),
         ({"collation": "de_DE"}, "cutover_plan_overrides.collation: is 'C'"),
         ({"schema": "pgcutover"}, "cutover_plan_overrides.schema: 'pgcutover' cannot be used"),
         ({"schema": "pg_catalog"}, "cutover_plan_overrides.schema: 'pg_catalog' cannot be used"),
@@ -127,6 +131,29 @@ def test_decisions_reach_the_plan(make_sqlite: MakeSqlite) -> None:
         False,
     )
     assert column.default == "'5'"
+
+
+def test_decision_for_a_declared_type_holds_for_all_its_columns_but_keys(make_sqlite: MakeSqlite) -> None:
+    path = make_sqlite(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, n integer, at DATETIME NOT NULL, by DateTime, p DECIMAL ( 10, 2 ), q REAL)"
+    )
+    overrides = {
+        "declared": {
+            "datetime": {"codec": "epoch_s"},
+            "decimal(10,2)": {"codec": "text"},
+            "INTEGER": {"codec": "text"},
+        },
+        "tables": {"t": {"columns": {"at": {"target": "At"}, "by": {"codec": "epoch_us", "type": "timestamp"}}}},
+    }
+    plan = only_table(path, overrides)
+    assert [(c.target, c.codec, c.type, c.not_null) for c in plan.columns] == [
+        ("id", "integer", "bigint", True),
+        ("n", "text", "text", False),
+        ("At", "epoch_s", "timestamptz", True),
+        ("by", "epoch_us", "timestamp", False),
+        ("p", "text", "text", False),
+        ("q", "real", "double precision", False),
+    ]
 
 
 def test_table_may_be_left_out(make_sqlite: MakeSqlite) -> None:

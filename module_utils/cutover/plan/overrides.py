@@ -16,6 +16,7 @@ from .names import too_long
 
 _TABLE_KEYS = ("carry", "target", "columns", "primary_key", "indexes", "foreign_keys", "ids")
 _COLUMN_KEYS = ("codec", "type", "rule", "rules", "refused", "target", "not_null", "refers_to")
+_DECLARED_KEYS = ("codec", "type", "rule", "rules", "refused")
 _REFUSED = ("fail", "quarantine")
 _TYPE = re.compile(r"[a-z][a-z ]*(\((\d{1,8})(,(\d{1,4}))?\))?")
 #: Types that may say how much they hold, and the most that PostgreSQL allows.
@@ -27,9 +28,21 @@ class Overrides:
 
     def __init__(self, data: Mapping[str, Any] | None, source: Description) -> None:
         self._data: Mapping[str, Any] = data or {}
-        _known("cutover_plan_overrides", self._data, ("tables", "collation", "schema", "namespace", "uuid_type"))
+        _known(
+            "cutover_plan_overrides",
+            self._data,
+            ("tables", "declared", "collation", "schema", "namespace", "uuid_type"),
+        )
         self._tables: dict[str, Mapping[str, Any]] = _mapping(self._data.get("tables"), "tables")
         names = {table.name: table for table in source.tables}
+        # An integer primary key stays the key it is, whatever is decided for all columns that are declared like it.
+        self._declared_as = {
+            (table.name, column.name): _plain(column.declared)
+            for table in source.tables
+            for column in table.columns
+            if column.name != table.rowid_alias
+        }
+        self._declared = _declared(self._data.get("declared"), set(self._declared_as.values()))
         for name, entry in self._tables.items():
             _known("tables", {name: None}, names)
             entry = _mapping(entry, f"tables.{name}")
@@ -88,8 +101,11 @@ class Overrides:
         return _mapping(self._tables.get(name), name)
 
     def column(self, table: str, column: str) -> Mapping[str, Any]:
-        """What was decided for a column; empty when nothing was."""
-        return _mapping(_mapping(self.table(table).get("columns"), table).get(column), column)
+        """What was decided for a column, by its name or else by its declared type; empty when nothing was."""
+        named = _mapping(_mapping(self.table(table).get("columns"), table).get(column), column)
+        alike = self._declared.get(self._declared_as.get((table, column), ""), {})
+        # A codec of its own brings its own type and rules.
+        return named if "codec" in named else {**alike, **named}
 
     def part(self, table: str, group: str, known: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         """What was decided for the indexes or foreign keys of a table, by their names in the target."""
@@ -99,6 +115,23 @@ class Overrides:
             allowed = ("carry", "validate") if group == "foreign_keys" else ("carry",)
             _known(f"tables.{table}.{group}.{name}", _mapping(entry, name), allowed)
         return dict(entries)
+
+
+def _plain(declared: str) -> str:
+    """A declared type as it is compared: in lower case, one blank between words, none around brackets and commas."""
+    return re.sub(r"\s*([(),])\s*", r"\1", " ".join(declared.lower().split()))
+
+
+def _declared(data: Any, present: set[str]) -> dict[str, Mapping[str, Any]]:
+    """The decisions for all columns of a declared type, by that type."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, entry in _mapping(data, "declared").items():
+        _known("declared", {_plain(str(name)): None}, present)
+        decision = _mapping(entry, f"declared.{name}")
+        _known(f"declared.{name}", decision, _DECLARED_KEYS)
+        _check_column(f"declared.{name}", decision)
+        found[_plain(str(name))] = decision
+    return found
 
 
 def _check_column(where: str, decision: Mapping[str, Any]) -> None:
