@@ -36,14 +36,10 @@ class Inline:
 
 
 #: The guard of a column that only its codec can pack: large cells take a way of their own.
-SMALL = f"({{v}}.__class__ is not bytearray and {{v}}.__class__ is not bytes or len({{v}}) < {LARGE})"
+SMALL = f"(type({{v}}) is not bytearray and type({{v}}) is not bytes or len({{v}}) < {LARGE})"
 
 _EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 _INTEGERS = {"bigint": ("iq", 8), "integer": ("ii", 4), "smallint": ("ih", 2)}
-_TEXT = (
-    f"{{v}}.__class__ is bytearray and len({{v}}) < {LARGE} and 0 not in {{v}}"
-    " and ({v}.isascii() or {v}.decode() is not None)"
-)
 
 
 def inline(column: PlanColumn, wire: Wire) -> Inline | None:
@@ -55,7 +51,7 @@ def inline(column: PlanColumn, wire: Wire) -> Inline | None:
         letters, size = _INTEGERS[kind]
         return Inline(letters, f"{size}, {{v}}")
     if codec == "real" and kind == "double precision":
-        return Inline("id", "8, {v}", "{v}.__class__ is float")
+        return Inline("id", "8, {v}", "type({v}) is float")
     if codec == "boolean" and kind == "boolean":
         # 0.0 and 1.0 pass the comparison; the letter B refuses them.
         return Inline("iB", "1, {v}", "0 <= {v} <= 1")
@@ -64,19 +60,20 @@ def inline(column: PlanColumn, wire: Wire) -> Inline | None:
         low, high = -(-MIN_US // unit), (END_US - 1) // unit
         return Inline("iq", f"8, {{v}} * {unit} - {EPOCH_2000_US}", f"{low} <= {{v}} <= {high}")
     if codec == "text" and kind in ("text", "varchar"):
-        limit = (modifiers(column.type) or (0,))[0]
         # No more bytes than characters are allowed: no need to count them.
-        return Inline("i", "len({v})", _TEXT + (f" and len({{v}}) <= {limit}" if limit else ""), "{v}")
+        most = min([LARGE - 1, *modifiers(column.type)])
+        guard = f"type({{v}}) is bytearray and (n{{i}} := len({{v}})) <= {most} and 0 not in {{v}} and "
+        return Inline("i", "n{i}", guard + "({v}.isascii() or {v}.decode() is not None)", "{v}")
     if codec == "blob" and kind == "bytea":
-        return Inline("i", "len({v})", f"{{v}}.__class__ is bytes and len({{v}}) < {LARGE}", "{v}")
+        return Inline("i", "n{i}", f"type({{v}}) is bytes and (n{{i}} := len({{v}})) < {LARGE}", "{v}")
     if codec == "date" and kind == "date":
-        return Inline(guard="{v}.__class__ is bytearray", tail="f{i}[bytes({v})]", function=_Cache(wire))
+        return Inline(guard="type({v}) is bytearray", tail="f{i}[bytes({v})]", function=_Cache(wire))
     if codec == "uuid_key":
         coded = codec_of(column)
         assert isinstance(coded, UuidKey)
         if coded.of_text:
             return None
-        return Inline(guard="{v}.__class__ is int", tail="f{i}[{v}]", function=coded.fields(column.type))
+        return Inline(guard="type({v}) is int", tail="f{i}[{v}]", function=coded.fields(column.type))
     if codec == "decimal" and kind == "numeric":
         return Inline(tail="f{i}({v})", function=decimal_field(column.type, wire))
     return None
@@ -117,12 +114,12 @@ def decimal_field(type_name: str, wire: Wire) -> Wire:
     behind = [(len(f"{n / parts:.4f}".rstrip("0")) - 2, n * 10 ** (4 - places)) for n in range(parts)]
 
     def field(value: Any) -> bytes:
-        if value.__class__ is float and -1e8 < value < 1e8:
+        if type(value) is float and -1e8 < value < 1e8:
             number = round(value * unit)
             if number / unit != value:
                 return wire(value)
             shown = 1
-        elif value.__class__ is int and -100_000_000 < value < 100_000_000:
+        elif type(value) is int and -100_000_000 < value < 100_000_000:
             number = value * parts
             shown = 0
         else:

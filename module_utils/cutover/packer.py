@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 from .codecs.alternatives import Alternatives
 from .codecs.base import NULL
@@ -18,6 +18,9 @@ COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)
 COPY_TRAILER = struct.pack(">h", -1)
 #: A chunk handed to libpq; one value may make it larger.
 CHUNK_BYTES = 1 << 18
+
+#: Patterns of NULLs in a row for which a function is kept.
+_PATTERNS = 256
 
 Row = tuple[Any, ...]
 OnRefused = Callable[[Row], None]
@@ -38,7 +41,7 @@ class Packer:
         self._head = struct.pack(">h", len(table.columns))
         scope: dict[str, Any] = {"H": self._head, "N": NULL, "join": b"".join, "large": is_large}
         scope.update(exactly=self._exactly, pieces=self._pieces, count_rules=self._count)
-        self._pack = _generate(self, scope)
+        self._pack = _Generator(self, scope).packer()
 
     def _counter(self, column: PlanColumn) -> Callable[[Any], None]:
         name, counts = column.name, self.touched
@@ -110,69 +113,109 @@ def is_large(row: Row) -> bool:
     return any((value.__class__ is bytearray or value.__class__ is bytes) and len(value) >= LARGE for value in row)
 
 
-class _Whole:
-    """The code that packs a row without NULL: a struct for each run of fixed-width fields, and what follows them."""
+class _Field(NamedTuple):
+    """Code for one column: struct letters, their arguments, bytes that follow, and when that holds."""
 
-    def __init__(self, columns: int) -> None:
-        self.structs: list[str] = []
-        self._pieces: list[str] = []
-        self._letters, self._values = "h", [str(columns)]
-
-    def add(self, way: Inline, values: str, tail: str) -> None:
-        """Add a column's field."""
-        self._letters += way.letters
-        self._values += [values] if values else []
-        if tail:
-            self._close()
-            self._pieces.append(tail)
-
-    def _close(self) -> None:
-        if self._letters:
-            self._pieces.append(f"s{len(self.structs)}({', '.join(self._values)})")
-            self.structs.append(self._letters)
-            self._letters, self._values = "", []
-
-    def code(self) -> str:
-        """The expression."""
-        self._close()
-        return self._pieces[0] if len(self._pieces) == 1 else f"join(({', '.join(self._pieces)}))"
+    letters: str
+    values: str
+    tail: str
+    guard: str
 
 
-def _generate(packer: Packer, scope: dict[str, Any]) -> Callable[[Iterable[Row], OnRefused], Iterator[Chunk]]:
-    """Compile the loop over rows. Only numbers made here enter the code, never a name or value from outside.
+class _Generator:
+    """Writes and compiles the functions of one table. Only numbers made here enter the code, no name or value from outside.
 
-    A row takes the shortest way that it fits: without NULL as few structs as possible; with NULL, or where a guard does
-    not hold, field by field; whatever goes wrong in these, the codecs' own functions decide.
+    A row takes the shortest way that it fits: without NULL as few structs as possible; with NULL the same by a function
+    for its pattern of NULLs, made when the pattern is met first; where a guard does not hold, field by field; whatever
+    goes wrong in these, the codecs' own functions decide.
     """
-    columns = packer.table.columns
-    whole = _Whole(len(columns))
-    guards: list[str] = []
-    fields: list[str] = []
-    for i, (column, wire) in enumerate(zip(columns, packer.exact)):
-        scope[f"w{i}"] = wire
-        way = inline(column, wire) or Inline(guard=SMALL, tail="w{i}({v})")
-        scope[f"f{i}"] = way.function
-        values, guard, tail = (code.format(v=f"c{i}", i=i) for code in (way.values, way.guard, way.tail))
-        guards += [code for code in ("" if column.not_null else f"c{i} is not None", guard) if code]
-        whole.add(way, values, tail)
-        field = " + ".join(part for part in (f"x{i}({values})" if values else "", tail) if part)
-        scope[f"x{i}"] = struct.Struct(">" + way.letters).pack
-        fields.append(f"(N if c{i} is None else {field}" + (f" if {guard} else w{i}(c{i}))" if guard else ")"))
-    best = f"packed = {whole.code()}"
-    scope.update({f"s{i}": struct.Struct(">" + letters).pack for i, letters in enumerate(whole.structs)})
-    names = "".join(f"c{i}, " for i in range(len(columns)))
-    counting = f"count_rules(({names}))" if any(column.rules for column in columns) else "pass"
-    code = f"""
+
+    def __init__(self, packer: Packer, scope: dict[str, Any]) -> None:
+        self._name = f"<packer of {packer.table.name!r}>"
+        self._columns = packer.table.columns
+        self._scope = scope
+        self._fields: list[_Field] = []
+        for i, (column, wire) in enumerate(zip(self._columns, packer.exact)):
+            way = inline(column, wire) or Inline(guard=SMALL, tail="w{i}({v})")
+            code = (part.format(v=f"c{i}", i=i) for part in (way.letters, way.values, way.tail, way.guard))
+            self._fields.append(_Field(*code))
+            scope.update({f"w{i}": wire, f"f{i}": way.function, f"x{i}": struct.Struct(">" + way.letters).pack})
+        self._names = "".join(f"c{i}, " for i in range(len(self._columns)))
+        self._optional = [i for i, column in enumerate(self._columns) if not column.not_null]
+        self._patterns: dict[int, Callable[..., bytes | None]] = {}
+        scope["pattern"] = self._pattern
+
+    def _whole(self, null: frozenset[int]) -> tuple[str, str]:
+        """The condition and the expression for rows in which just these columns are NULL."""
+        letters, values = "h", [str(len(self._columns))]
+        pieces: list[str] = []
+        guards: list[str] = []
+
+        def close() -> None:
+            if letters:
+                name = f"s{letters}"
+                self._scope[name] = struct.Struct(">" + letters).pack
+                pieces.append(f"{name}({', '.join(values)})")
+
+        for i, field in enumerate(self._fields):
+            if i in null:
+                letters += "i"
+                values.append("-1")
+                continue
+            guards += [field.guard] if field.guard else []
+            letters += field.letters
+            values += [field.values] if field.values else []
+            if field.tail:
+                close()
+                letters, values = "", []
+                pieces.append(field.tail)
+        close()
+        return " and ".join(guards) or "True", pieces[0] if len(pieces) == 1 else f"join(({', '.join(pieces)}))"
+
+    def _pattern(self, number: int) -> Callable[..., bytes | None]:
+        """The function that packs rows with one pattern of NULLs, a bit for each column that may be NULL."""
+        if len(self._patterns) >= _PATTERNS:
+            self._patterns.clear()
+        null = frozenset(column for bit, column in enumerate(self._optional) if number >> bit & 1)
+        guard, best = self._whole(null)
+        made = self._compile(f"def pack({self._names}):\n    if {guard}:\n        return {best}\n", "pack")
+        self._patterns[number] = made
+        return made
+
+    def _compile(self, code: str, name: str) -> Callable[..., Any]:
+        local: dict[str, Any] = {}
+        exec(compile(code, self._name, "exec"), self._scope, local)  # noqa: S102 - made of numbers only, never of outside text
+        made: Callable[..., Any] = local[name]
+        return made
+
+    def _one(self, i: int) -> str:
+        field = self._fields[i]
+        packed = " + ".join(part for part in (f"x{i}({field.values})" if field.values else "", field.tail) if part)
+        return f"(N if c{i} is None else {packed}" + (f" if {field.guard} else w{i}(c{i}))" if field.guard else ")")
+
+    def packer(self) -> Callable[[Iterable[Row], OnRefused], Iterator[Chunk]]:
+        """The loop over rows."""
+        guard, best = self._whole(frozenset())
+        present = "".join(f"c{i} is not None and " for i in self._optional)
+        bits = " | ".join(f"(c{i} is None) << {bit}" for bit, i in enumerate(self._optional)) or "0"
+        names = self._names
+        counting = f"count_rules(({names}))" if any(column.rules for column in self._columns) else "pass"
+        self._scope["patterns"] = self._patterns
+        return self._compile(
+            f"""
 def pack(rows, refused):
-    out = []; size = 0; count = 0
+    out = []; size = 0
     for {names}in rows:
+        packed = None
         try:
-            if {" and ".join(guards) or "True"}:
-                {best}
-            elif large(({names})):
-                packed = None
+            if {present}{guard}:
+                packed = {best}
             else:
-                packed = join((H, {", ".join(fields)}))
+                null = {bits}
+                if null:
+                    packed = (patterns.get(null) or pattern(null))({names})
+                if packed is None and not large(({names})):
+                    packed = join((H, {", ".join(self._one(i) for i in range(len(self._columns)))}))
         except Exception:
             packed = None
         if packed is None:
@@ -182,9 +225,9 @@ def pack(rows, refused):
                 refused(row)
                 continue
             if not fields:
-                if count:
-                    yield join(out), count
-                    out = []; size = 0; count = 0
+                if out:
+                    yield join(out), len(out)
+                    out = []; size = 0
                 {counting}
                 row = list(row)
                 {" = ".join(names.rstrip(", ").split(", "))} = None
@@ -194,16 +237,14 @@ def pack(rows, refused):
         {counting}
         out.append(packed)
         size += len(packed)
-        count += 1
         if size >= {CHUNK_BYTES}:
-            yield join(out), count
-            out = []; size = 0; count = 0
-    if count:
-        yield join(out), count
-"""
-    exec(compile(code, f"<packer of {packer.table.name!r}>", "exec"), scope)  # noqa: S102 - made of numbers only, never of outside text
-    pack: Callable[[Iterable[Row], OnRefused], Iterator[Chunk]] = scope["pack"]
-    return pack
+            yield join(out), len(out)
+            out = []; size = 0
+    if out:
+        yield join(out), len(out)
+""",
+            "pack",
+        )
 
 
 class Canonical:
