@@ -79,7 +79,8 @@ def verify(source_path: str, target_url: str, plan: Plan, workers: int, progress
         and not t["rows_only_target"]
         for t in tables
     )
-    return {"ok": ok and len(tables) == len(plan.tables), "tables": tables, "differences": differences}
+    # A comparison of nothing is no agreement.
+    return {"ok": ok and bool(tables) and len(tables) == len(plan.tables), "tables": tables, "differences": differences}
 
 
 def _tasks(source: Any, cursor: Any, plan: Plan) -> list[Task]:

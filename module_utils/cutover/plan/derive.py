@@ -56,6 +56,8 @@ def derive(
                 not_carried.append(NotCarried(table.name, "check", reason, "add it with ALTER TABLE … ADD CHECK"))
         else:
             not_carried.append(NotCarried(table.name, "table", "the plan says so", "its rows stay in the source only"))
+    if source.tables and not carried:
+        findings.append(Finding("error", "the plan carries no table, so there is nothing to move"))
     targets = _targets(carried, decided, findings)
     columns = _Columns(carried, profiles, decided, findings, not_carried)
     planned = {table.name: columns.of(table) for table in carried}

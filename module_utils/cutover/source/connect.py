@@ -100,6 +100,12 @@ def explain(path: str, error: Exception) -> SourceError:
         return SourceError(
             f"{path}: is locked by another process ({text}). Find the long transaction that holds it and run again."
         )
+    if "readonly" in lower and os.path.exists(f"{path}-journal"):
+        return SourceError(
+            f"{path}: a writer that was killed left its journal ({path}-journal), and what it had not committed has to be "
+            f"rolled back first. Start the application once, or run `sqlite3 {path} 'SELECT count(*) FROM sqlite_master'`, "
+            "as the file's owner."
+        )
     if "unable to open" in lower or "readonly" in lower:
         return SourceError(
             f"{path}: cannot be opened ({text}). In WAL mode the folder must be writable for the user that reads it."
