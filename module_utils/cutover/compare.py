@@ -136,6 +136,7 @@ class Tally:
         self._rows = {"source": 0, "target": 0}
         self._seconds = 0.0
         self._digests: dict[int, str] = {}
+        self._merged: dict[int, Counts] = {}
         self._buckets: dict[str, dict[int, tuple[int, int]]] = {"source": {}, "target": {}}
         self._counts = Counts(0, 0, 0, [])
         self._aside = (0, 0)
@@ -156,7 +157,7 @@ class Tally:
         if side == "both":
             self._digests[piece.number] = result["digest"]
             if "merged" in result:
-                self._counts.add(result["merged"])
+                self._merged[piece.number] = result["merged"]
             return
         whole = self._buckets[side]
         for bucket, (count, total) in result["buckets"].items():
@@ -165,6 +166,9 @@ class Tally:
 
     def settle(self, source: Any, target: Any, plan: Plan) -> None:
         """Follow buckets that differ down to their rows, and compare the rows in quarantine."""
+        # Workers end in any order; differences are told in that of the key.
+        for number in sorted(self._merged):
+            self._counts.add(self._merged[number])
         self._settle_aside(source, target)
         mine, theirs = self._buckets["source"], self._buckets["target"]
         differing = [b for b in sorted({*mine, *theirs}) if mine.get(b) != theirs.get(b)]
