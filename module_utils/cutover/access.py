@@ -9,6 +9,7 @@ from typing import Any
 from .ddl import OWN
 from .errors import CutoverError
 from .plan.model import Plan
+from .target.catalog import OWN_SCHEMA
 from .target.connect import explain, qualified, quote
 
 _WRITES = "INSERT, UPDATE, DELETE"
@@ -117,6 +118,8 @@ def _written(cursor: Any) -> dict[str, int]:
     cursor.execute(
         "SELECT t.table_name, n_tup_ins + n_tup_upd + n_tup_del FROM pg_stat_user_tables s"
         f" JOIN {OWN}.tables t ON t.schema_name = s.schemaname AND t.table_name = s.relname"
+        " WHERE t.schema_name <> %s",
+        (OWN_SCHEMA,),
     )
     return {table: int(count) for table, count in cursor.fetchall()}
 

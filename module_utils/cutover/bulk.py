@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from . import ddl, quarantine
+from . import ddl, idmap, quarantine
 from .errors import CutoverError
 from .packer import COPY_HEADER, COPY_TRAILER, Packer, Row, refuse_row
 from .plan.model import Plan
@@ -122,6 +122,7 @@ def copy(
         lambda piece, copied: shown.advance(by_table[piece.table].name, copied.rows, copied.bytes),
     )
     shown.close()
+    _copy_orphans(source_path, target_url, plan)
     return {**_summary(target_url, plan), "resumed": resumed, "sent": bool(pieces)}
 
 
@@ -188,7 +189,11 @@ def _worker(source_path: str, target_url: str, plan: Plan) -> Callable[[Range], 
             else:
                 aside.append(one)
 
-        stream = _Stream(packer.chunks(read(source, table, piece) if rows is None else rows, refused))
+        keys: list[int] = []
+        travelling: Iterable[Row] = read(source, table, piece) if rows is None else rows
+        if table.uuid_key is not None:
+            travelling = idmap.noting(table, travelling, keys)
+        stream = _Stream(packer.chunks(travelling, refused))
         columns = ", ".join(quote(column.target) for column in table.columns)
         try:
             with target, target.cursor() as cursor:
@@ -207,6 +212,8 @@ def _worker(source_path: str, target_url: str, plan: Plan) -> Callable[[Range], 
                     stream,
                 )
                 quarantine.copy(cursor, table, aside)
+                if table.uuid_key is not None:
+                    idmap.copy(cursor, table, keys, packer.fields[table.uuid_key.name])
                 seconds = time.monotonic() - began
                 rules = {place: count - before[place] for place, count in packer.touched.items()}
                 cursor.execute(
@@ -228,6 +235,22 @@ def _worker(source_path: str, target_url: str, plan: Plan) -> Callable[[Range], 
             raise explain(error, f"table {piece.table}, range {piece.number}") from None
 
     return handle
+
+
+def _copy_orphans(source_path: str, target_url: str, plan: Plan) -> None:
+    """Complete the maps of ids with the keys that no row has; a killed run does it anew."""
+    if not idmap.unproven(plan):
+        return
+    source = open_readonly(source_path, bytearray)
+    target = connect(target_url)
+    try:
+        with target, target.cursor() as cursor:
+            idmap.copy_orphans(source, cursor, plan)
+    except target.Error as error:
+        raise explain(error, "The maps of ids cannot be completed") from None
+    finally:
+        source.close()
+        target.close()
 
 
 def _summary(target_url: str, plan: Plan) -> dict[str, Any]:

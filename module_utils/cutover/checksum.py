@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Callable, Optional, Union
 
+from . import idproof
 from .compare import CAP, Difference, OrderedMerge, Tally
 from .errors import Refused, Unfit
 from .packer import Canonical
@@ -57,13 +58,16 @@ def verify(source_path: str, target_url: str, plan: Plan, workers: int, progress
 
         def collect(task: Task, result: dict[str, Any]) -> None:
             tallies[task[1]].add(task, result)
-            if task[0] != "target":
+            if task[0] not in ("target", "map"):
                 shown.advance(task[1], result["rows_source"], result["bytes"])
 
         run(tasks, lambda: _worker(source_path, target_url, plan, snapshot), workers, collect)
         source = open_readonly(source_path, bytearray)
         for tally in tallies.values():
             tally.settle(source, holder, plan)
+        with holder.cursor() as cursor:
+            for name, counts in idproof.compare_orphans(source, cursor, plan).items():
+                tallies[name].count(counts)
         shown.close()
     except holder.Error as error:
         raise explain(error, "The comparison stopped") from None
@@ -92,7 +96,7 @@ def _tasks(source: Any, cursor: Any, plan: Plan) -> list[Task]:
         else:
             tasks += [("source", table.name, piece) for piece in pieces]
             tasks += [("target", table.name, blocks) for blocks in block_ranges(cursor, plan, table)]
-    return tasks
+    return tasks + idproof.tasks(source, plan)
 
 
 def _worker(source_path: str, target_url: str, plan: Plan, snapshot: str) -> Callable[[Task], dict[str, Any]]:
@@ -117,6 +121,9 @@ def _worker(source_path: str, target_url: str, plan: Plan, snapshot: str) -> Cal
             if side == "both":
                 assert isinstance(piece, Range)
                 return _compare_range(source, target, plan, table, piece)
+            if side == "map":
+                assert isinstance(piece, Range)
+                return idproof.compare(source, target, plan, piece)
             if side == "source":
                 assert isinstance(piece, Range)
                 return _source_buckets(source, table, piece)

@@ -154,6 +154,10 @@ class Tally:
         self._rows["source"] += result["rows_source"] + count
         self._rows["target"] += result["rows_target"]
         self._seconds += result["seconds"]
+        if side == "map":
+            if "merged" in result:
+                self.count(result["merged"])
+            return
         if side == "both":
             self._digests[piece.number] = result["digest"]
             if "merged" in result:
@@ -163,6 +167,10 @@ class Tally:
         for bucket, (count, total) in result["buckets"].items():
             before = whole.get(bucket, (0, 0))
             whole[bucket] = (before[0] + count, before[1] + total)
+
+    def count(self, counts: Counts) -> None:
+        """Take in differences that were found apart from the rows."""
+        self._counts.add(counts)
 
     def settle(self, source: Any, target: Any, plan: Plan) -> None:
         """Follow buckets that differ down to their rows, and compare the rows in quarantine."""

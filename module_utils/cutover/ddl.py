@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import idmap
 from .errors import Refused, TargetError
 from .plan.model import Plan, PlanColumn, PlanForeignKey, PlanIndex, PlanTable
 from .target.catalog import KEPT_PREFIX, OWN_SCHEMA
@@ -37,6 +38,7 @@ OWN_TABLES: tuple[str, ...] = (
         f"CREATE TABLE IF NOT EXISTS {OWN}.quarantine (table_name text NOT NULL, key text NOT NULL, rowid bigint,"
         " reasons jsonb NOT NULL, stored jsonb NOT NULL)"
     ),
+    idmap.CREATE_ORPHANS,
 )
 
 
@@ -116,7 +118,7 @@ def create_tables(connection: Any, plan: Plan, replace: bool = False, check_mode
                 cursor.execute(f"LOCK TABLE {OWN}.migration IN EXCLUSIVE MODE")
             stored = _stored_plan(cursor, plan.name) if known else None
             existing = _existing(cursor) if known else {}
-            wanted = {(plan.schema, table.target) for table in plan.tables}
+            wanted = set(_made(plan))
             if stored == plan.fingerprint() and wanted <= {name for name, there in existing.items() if there}:
                 return []
             if known:
@@ -155,6 +157,7 @@ def replace_tables(cursor: Any, plan: Plan) -> list[str]:
         f"DELETE FROM {OWN}.ranges",
         f"DELETE FROM {OWN}.copy",
         f"DELETE FROM {OWN}.quarantine",
+        f"DELETE FROM {idmap.ORPHANS}",
         *_create(plan),
     ]
 
@@ -172,13 +175,19 @@ def _free_schema(cursor: Any, prefix: str = KEPT_PREFIX) -> str:
 
 def _create(plan: Plan) -> list[str]:
     schema = [] if plan.schema == "public" else [f"CREATE SCHEMA IF NOT EXISTS {quote(plan.schema)}"]
-    return schema + [create_table(plan, table) for table in plan.tables]
+    return schema + [create_table(plan, table) for table in plan.tables] + idmap.create(plan)
+
+
+def _made(plan: Plan) -> list[tuple[str, str]]:
+    """Schema and name of every table that the plan has made: the application's and the maps of ids."""
+    maps = [(OWN_SCHEMA, idmap.map_name(table.name)) for table in idmap.mapped(plan)]
+    return [(plan.schema, table.target) for table in plan.tables] + maps
 
 
 def record_tables(cursor: Any, plan: Plan) -> None:
     """Note which tables are the migration's own and of which plan, in the transaction that made them."""
-    for table in plan.tables:
-        cursor.execute(f"INSERT INTO {OWN}.tables VALUES (%s, %s)", (plan.schema, table.target))
+    for made in _made(plan):
+        cursor.execute(f"INSERT INTO {OWN}.tables VALUES (%s, %s)", made)
     cursor.execute(
         f"INSERT INTO {OWN}.migration (name, plan) VALUES (%s, %s) ON CONFLICT (name) DO UPDATE"
         " SET plan = excluded.plan, written = NULL",

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from . import idmap
 from .ddl import foreign_key, index, primary_key, validate
 from .errors import Refused
 from .plan.model import Plan, PlanTable
@@ -54,6 +55,12 @@ def finish(
         for planned in table.indexes:
             if planned.target not in indexes:
                 execute(index(plan, table, planned), table)
+    with connection.cursor() as cursor:
+        mapped = idmap.present(cursor)
+    for table in idmap.mapped(plan):
+        for name, create in idmap.indexes(table):
+            if name not in mapped:
+                execute(create, table)
     for table in plan.tables:
         for key in table.foreign_keys:
             if key.target not in constraints:

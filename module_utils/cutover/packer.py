@@ -9,6 +9,7 @@ from typing import Any, Callable, NamedTuple
 
 from .codecs.alternatives import Alternatives
 from .codecs.base import NULL
+from .codecs.keys import Fields
 from .errors import Refusal, Refused, Unfit, sample
 from .inline import LARGE, SMALL, Inline, inline
 from .plan.codec import codec_of, deciding
@@ -42,6 +43,9 @@ class Packer:
         scope: dict[str, Any] = {"H": self._head, "N": NULL, "join": b"".join, "large": is_large}
         scope.update(exactly=self._exactly, pieces=self._pieces, count_rules=self._count)
         self._pack = _Generator(self, scope).packer()
+        made = {column.name: scope[f"f{i}"] for i, column in enumerate(table.columns)}
+        #: The fields of integer keys that become UUIDs, by column and integer: those met last are remembered.
+        self.fields = {name: fields for name, fields in made.items() if isinstance(fields, Fields)}
 
     def _counter(self, column: PlanColumn) -> Callable[[Any], None]:
         name, counts = column.name, self.touched

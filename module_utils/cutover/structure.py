@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from .errors import Finding, Refused, sample
-from .plan.model import Plan
+from .plan.model import Plan, PlanColumn, PlanTable
 from .source.connect import ERRORS, explain, open_readonly
 from .source.describe import describe
 from .source.integrity import orphans
@@ -30,8 +30,17 @@ def check_structure(source_path: str, plan: Plan) -> None:
         )
 
 
+def _named(table: PlanTable) -> list[PlanColumn]:
+    """The columns that hold keys of another table although no foreign key says so."""
+    declared = {name for key in table.foreign_keys for name in key.columns}
+    return [c for c in table.columns if c.key_of is not None and c != table.uuid_key and c.name not in declared]
+
+
 def check_references(source_path: str, plan: Plan) -> list[Finding]:
-    """A finding for each foreign key of the plan that rows of the source violate."""
+    """A finding for each foreign key of the plan that rows of the source violate.
+
+    A warning for each reference to a key that becomes UUIDs which the source does not declare, but the plan names.
+    """
     found: list[Finding] = []
     connection = open_readonly(source_path, bytearray)
     try:
@@ -53,6 +62,16 @@ def check_references(source_path: str, plan: Plan) -> list[Finding]:
                 )
                 columns = ", ".join(key.columns)
                 found.append(Finding("error", message, table.name, columns, orphan.first, values, decide))
+            for column in _named(table):
+                parent = plan.table(str(column.key_of))
+                orphan = orphans(connection, described[table.name], (column.name,), parent.name, parent.primary_key)
+                if orphan is not None:
+                    message = (
+                        f"{orphan.count} rows refer to rows of {parent.name} that do not exist; they get UUIDs that no row "
+                        "has"
+                    )
+                    value = sample(orphan.values[0])
+                    found.append(Finding("warning", message, table.name, column.name, orphan.first, value))
     except ERRORS as error:
         raise explain(source_path, error) from None
     finally:

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The way back from UUIDs to the integer keys that they were made from: a map per table, in the migration's own schema.
+
+A map holds every integer key of its table. Keys that other columns refer to although no row has them (orphans) are kept
+in one table for all, where the source does not rule them out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from .codecs.keys import Fields
+from .errors import Unfit
+from .packer import COPY_HEADER, COPY_TRAILER, Row
+from .plan.codec import codec_of
+from .plan.model import Plan, PlanColumn, PlanTable
+from .plan.names import too_long
+from .source.sqltokens import quote as quote_source
+from .target.catalog import OWN_SCHEMA
+from .target.connect import qualified, quote
+
+#: Keys that rows refer to and no row has: table, integer, UUID.
+ORPHANS = qualified(OWN_SCHEMA, "orphan_ids")
+CREATE_ORPHANS = f"CREATE TABLE IF NOT EXISTS {ORPHANS} (key_of text, old bigint, new text, PRIMARY KEY (key_of, old))"
+
+_OLD = struct.Struct(">hiq").pack
+
+
+def map_name(table: str) -> str:
+    """The name of the map of a table of the source: of letters, digits and _ only."""
+    plain = f"ids_{re.sub(r'[^A-Za-z0-9_]', '_', table)}"
+    if plain == f"ids_{table}" and not too_long(plain):
+        return plain
+    return f"{plain[:48]}_{hashlib.sha256(table.encode()).hexdigest()[:8]}"
+
+
+def mapped(plan: Plan) -> list[PlanTable]:
+    """The tables that have a map."""
+    return [table for table in plan.tables if table.uuid_key is not None]
+
+
+def _own(table: PlanTable) -> PlanColumn:
+    column = table.uuid_key
+    if column is None:
+        raise ValueError(f"table {table.name} has no map")
+    return column
+
+
+def create(plan: Plan) -> list[str]:
+    """The statements that create the maps."""
+    return [
+        f"CREATE TABLE {qualified(OWN_SCHEMA, map_name(table.name))} (old bigint NOT NULL, new "
+        + _own(table).type
+        + (' COLLATE "C"' if _own(table).type == "text" else "")
+        + " NOT NULL)"
+        for table in mapped(plan)
+    ]
+
+
+def indexes(table: PlanTable) -> list[tuple[str, str]]:
+    """Name and statement of the unique indexes that a map gets after the load."""
+    name = map_name(table.name)
+    return [
+        (
+            f"{column}_{name}",
+            f"CREATE UNIQUE INDEX {quote(f'{column}_{name}')} ON {qualified(OWN_SCHEMA, name)} ({column})",
+        )
+        for column in ("old", "new")
+    ]
+
+
+def present(cursor: Any) -> set[str]:
+    """The indexes of maps that are there and valid."""
+    cursor.execute(
+        "SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n"
+        " ON n.oid = c.relnamespace WHERE n.nspname = %s AND i.indisvalid",
+        (OWN_SCHEMA,),
+    )
+    return {name for (name,) in cursor.fetchall()}
+
+
+def noting(table: PlanTable, rows: Iterable[Row], keys: list[int]) -> Iterator[Row]:
+    """The rows as they are, while their integer keys are added to ``keys``."""
+    at = table.columns.index(_own(table))
+    note = keys.append
+
+    def noted(row: Row) -> Row:
+        note(row[at])
+        return row
+
+    # Not a generator, which would hold on to a row whose large cells are to be gone once they are sent.
+    return map(noted, rows)
+
+
+def copy(cursor: Any, table: PlanTable, keys: Sequence[Any], fields: Fields) -> None:
+    """Fill the map with the keys of a range, in the transaction of ``cursor``."""
+    data = b"".join([_OLD(2, 8, key) + fields[key] for key in keys if key.__class__ is int])
+    cursor.copy_expert(
+        f"COPY {qualified(OWN_SCHEMA, map_name(table.name))} (old, new) FROM STDIN WITH (FORMAT binary)",
+        io.BytesIO(COPY_HEADER + data + COPY_TRAILER),
+    )
+
+
+def unproven(plan: Plan) -> list[tuple[PlanTable, PlanColumn]]:
+    """The columns that may hold keys that no row has: no validated foreign key of theirs leads to the key itself."""
+    tables = {table.name: table for table in plan.tables}
+
+    def proven(table: PlanTable, column: PlanColumn, seen: frozenset[tuple[str, str]]) -> bool:
+        if table.name == column.key_of and table.uuid_key == column:
+            return True
+        for key in table.foreign_keys:
+            if key.validate and key.columns == (column.name,) and (table.name, column.name) not in seen:
+                parent = tables[key.parent]
+                above = parent.column(key.parent_columns[0])
+                if proven(parent, above, seen | {(table.name, column.name)}):
+                    return True
+        return False
+
+    return [
+        (table, column)
+        for table in plan.tables
+        for column in table.columns
+        if column.key_of is not None and not proven(table, column, frozenset())
+    ]
+
+
+def orphans(source: Any, plan: Plan) -> dict[str, dict[int, str]]:
+    """By table, each integer that columns refer to and no row has, and its UUID."""
+    found: dict[str, dict[int, str]] = {}
+    for table, column in unproven(plan):
+        parent = plan.table(str(column.key_of))
+        key = quote_source(_own(parent).name)
+        name = f"c.{quote_source(column.name)}"
+        rows = source.execute(
+            f"SELECT DISTINCT {name} FROM {quote_source(table.name)} AS c WHERE {name} IS NOT NULL AND NOT EXISTS"
+            f" (SELECT 1 FROM {quote_source(parent.name)} AS p WHERE p.{key} = {name})"
+        )
+        text = codec_of(column).canonical(column.type)
+        for (value,) in rows:
+            try:
+                found.setdefault(parent.name, {})[int(value)] = text(value).decode()
+            except (Unfit, ValueError):
+                # Not carried either: the row is in quarantine.
+                continue
+    return found
+
+
+def copy_orphans(source: Any, cursor: Any, plan: Plan) -> None:
+    """Write down the keys that no row has, all anew."""
+    cursor.execute(f"DELETE FROM {ORPHANS}")
+    for table, pairs in orphans(source, plan).items():
+        cursor.executemany(
+            f"INSERT INTO {ORPHANS} VALUES (%s, %s, %s)", [(table, old, new) for old, new in sorted(pairs.items())]
+        )
+
+
+def old_keys(cursor: Any, plan: Plan, table: str, uuids: Sequence[str]) -> dict[str, int]:
+    """The integers that UUIDs of the key of ``table`` were made from, by UUID in lower case.
+
+    A UUID that is missing in the answer belongs to a row that was made in PostgreSQL: the way back has to give it an
+    integer of its own, above ``sequence_last`` of the plan.
+    """
+    own = _own(plan.table(table))
+    cursor.execute(
+        f"SELECT new::text, old FROM {qualified(OWN_SCHEMA, map_name(table))} WHERE new = ANY(%s::{own.type}[])"
+        f" UNION SELECT new, old FROM {ORPHANS} WHERE key_of = %s AND new = ANY(%s)",
+        (list(uuids), table, list(uuids)),
+    )
+    return dict(cursor.fetchall())
+
+
+def restore_sql(column: PlanColumn, expression: str) -> str:
+    """The SQL expression of a column's value whose text the codec's ``restore`` understands; NULL where no map has it."""
+    codec = codec_of(column)
+    if column.key_of is None:
+        return codec.restore_sql(expression, column.type)
+    known = f"SELECT m.old FROM {qualified(OWN_SCHEMA, map_name(column.key_of))} AS m WHERE m.new = {expression}"
+    name = column.key_of.replace("'", "''")
+    orphaned = f"SELECT o.old FROM {ORPHANS} AS o WHERE o.key_of = '{name}' AND o.new = ({expression})::text"
+    return f"coalesce(({known}), ({orphaned}))"

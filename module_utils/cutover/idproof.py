@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Proof that the maps of integer keys are right: recomputed from the source, compared by checksum with PostgreSQL's."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+from .compare import CAP, Counts, Difference
+from .idmap import ORPHANS, map_name, mapped, orphans
+from .plan.codec import codec_of
+from .plan.model import Plan, PlanColumn, PlanTable
+from .ranges import Range, plan_ranges, read
+from .target.catalog import OWN_SCHEMA
+from .target.connect import qualified
+from .target.rows import digest_query, key_range
+
+MAP = "map of ids"
+
+
+def as_table(table: PlanTable) -> PlanTable:
+    """The map of a table as a planned table that is filled from the same rows: twice the key, as it is and as UUID."""
+    key = table.uuid_key
+    if key is None:
+        raise ValueError(f"table {table.name} has no map")
+    old = PlanColumn(key.name, "old", key.declared, "integer", "bigint", not_null=True)
+    return PlanTable(
+        name=table.name,
+        target=map_name(table.name),
+        rows=table.rows,
+        bytes=table.rows * 64,
+        # By the key itself, so that both sides go through the same ranges of it.
+        rowid=None,
+        compare="ordered",
+        columns=(old, replace(key, target="new")),
+        primary_key=(key.name,),
+        primary_key_name=None,
+        indexes=(),
+        foreign_keys=(),
+    )
+
+
+def tasks(source: Any, plan: Plan) -> list[tuple[str, str, Range]]:
+    """The ranges of all maps, for ``compare``."""
+    return [("map", table.name, piece) for table in mapped(plan) for piece in plan_ranges(source, as_table(table))]
+
+
+def compare(source: Any, target: Any, plan: Plan, piece: Range) -> dict[str, Any]:
+    """Compare a range of a map. Its differences count as differences of the table's key."""
+    table = as_table(plan.table(piece.table))
+    own = replace(plan, schema=OWN_SCHEMA)
+    key = table.columns[1]
+    text = codec_of(key).canonical(key.type)
+    digest = hashlib.sha256()
+    # What is no integer has no place in the map: the row is in quarantine.
+    numbers = [row[0] for row in read(source, table, piece) if row[0].__class__ is int]
+    for number in numbers:
+        digest.update(b"%d|%b\n" % (number, text(number)))
+    with target.cursor() as cursor:
+        cursor.execute(*digest_query(own, table, piece.low, piece.high))
+        found = tuple(cursor.fetchone())
+    result: dict[str, Any] = {"rows_source": 0, "rows_target": 0, "bytes": 0}
+    if found != (len(numbers), digest.hexdigest()):
+        condition, values = key_range(table, piece.low, piece.high)
+        with target.cursor() as cursor:
+            cursor.execute(
+                f"SELECT old, new::text FROM {qualified(OWN_SCHEMA, table.target)} WHERE {condition}", values
+            )
+            held = cursor.fetchall()
+        result["merged"] = _differing(table.name, key.name, [(n, text(n).decode()) for n in numbers], held)
+        result["merged"].require(table)
+    return result
+
+
+def compare_orphans(source: Any, cursor: Any, plan: Plan) -> dict[str, Counts]:
+    """By table, what is wrong with the keys that no row has."""
+    wanted = orphans(source, plan)
+    found: dict[str, Counts] = {}
+    for table in mapped(plan):
+        cursor.execute(f"SELECT old, new FROM {ORPHANS} WHERE key_of = %s", (table.name,))
+        held = cursor.fetchall()
+        pairs = list(wanted.get(table.name, {}).items())
+        if sorted(held) != sorted(pairs):
+            key = table.uuid_key
+            found[table.name] = _differing(table.name, key.name if key else "", pairs, held)
+    return found
+
+
+def _differing(table: str, key: str, wanted: list[tuple[int, str]], held: list[tuple[int, str]]) -> Counts:
+    counts = Counts(0, 0, 0, [])
+    left = set(wanted)
+    surplus: dict[int, list[str]] = {}
+    for old, new in held:
+        if (old, new) in left:
+            left.discard((old, new))
+        else:
+            surplus.setdefault(old, []).append(new)
+    for old, new in sorted(left):
+        others = surplus.get(old)
+        counts.different += 1
+        other = others.pop() if others else "missing"
+        counts.shown.append(Difference(table, f"{key}={old}", MAP, new, other))
+    for old, others in sorted(surplus.items()):
+        for other in others:
+            counts.different += 1
+            counts.shown.append(Difference(table, f"{key}={old}", MAP, "missing", other))
+    counts.shown = counts.shown[:CAP]
+    return counts
