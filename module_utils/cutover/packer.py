@@ -262,11 +262,9 @@ class Canonical:
         return b"|".join([b"" if value is None else text(value) for text, value in zip(self._of, row)]) + b"\n"
 
     def values(self, row: Row) -> list[str | None]:
-        """The canonical texts of a row one by one, for the naming of differences."""
-        return [
-            None if value is None else text(value).decode("utf-8", "backslashreplace")
-            for text, value in zip(self._of, row)
-        ]
+        """The canonical texts of a row one by one, for the naming of differences. None for NULL, by a rule too."""
+        texts = [b"" if value is None else text(value) for text, value in zip(self._of, row)]
+        return [text.decode("utf-8", "backslashreplace") if text else None for text in texts]
 
 
 def row_name(table: PlanTable, row: Row, rowid: Any = None) -> str:

@@ -58,7 +58,10 @@ class Column:
         self._cursor.execute(f"SELECT concat({canonical}), ({canonical})::text, ({restore})::text FROM v ORDER BY n")
         rows = self._cursor.fetchall()
         assert len(rows) == len(values)
-        return [(joined, single, codec.restore(back, type_name)) for joined, single, back in rows]
+        return [
+            (joined, single or "", None if back is None else codec.restore(back, type_name))
+            for joined, single, back in rows
+        ]
 
     def check(self, values: list[Any]) -> int:
         """Check the values that the codec accepts; return how many they are."""
@@ -71,7 +74,10 @@ class Column:
             mine = self.way.canonical(value).decode()
             assert mine == joined
             assert mine == single
-            assert_same(self.way, value, restored)
+            touched = self.way.codec.touched(self.way.type, self.way.rules)(value) if self.way.rules else ()
+            # What a conversion makes of a value is in tests/unit/test_conversions.py.
+            if set(touched) <= set(self.way.codec.exact.rules):
+                assert_same(self.way, value, restored)
         return len(accepted)
 
 

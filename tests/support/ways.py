@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from cutover.codecs import CODECS, Codec
+from cutover.codecs import CODECS
 from cutover.codecs.narrow import narrowed
+from cutover.codecs.ruled import Ruled
 from cutover.errors import Unfit
 from support import stored
 
@@ -21,9 +22,9 @@ class Way(NamedTuple):
     rules: tuple[str, ...] = ()
 
     @property
-    def codec(self) -> Codec:
+    def codec(self) -> Ruled:
         """The codec itself."""
-        return narrowed(CODECS[self.name], self.type)
+        return Ruled(narrowed(CODECS[self.name].exact, self.type))
 
     def wire(self, value: stored.Stored) -> bytes:
         """The value's field in binary COPY."""
@@ -55,6 +56,17 @@ _WITH_MODIFIERS = {
 }
 
 
+#: Types for which a conversion means something else than for the codec's first.
+_MATTERS = {
+    ("text", "truncate"): ("varchar(5)",),
+    ("char", "truncate"): ("char(5)",),
+    ("decimal", "round_to_scale"): ("numeric(10,2)", "numeric(5)"),
+    ("integer", "clamp"): ("smallint", "integer"),
+    ("integer", "to_null"): ("smallint",),
+    ("text", "to_null"): ("varchar(5)",),
+}
+
+
 def _ways() -> tuple[Way, ...]:
     found: list[Way] = []
     for codec in CODECS.values():
@@ -62,10 +74,15 @@ def _ways() -> tuple[Way, ...]:
         if codec.name == "enum":
             continue
         # A mix of stamps is only carried by its rule; see plan.overrides.
-        single = [(rule,) for rule in codec.rules]
-        rules = single if codec.name == "mixed_timestamp" else [(), *single]
+        always = ("per_value",) if codec.name == "mixed_timestamp" else ()
+        own = [(rule,) for rule in codec.exact.rules if rule not in always]
         for type_name in (*codec.types, *_WITH_MODIFIERS.get(codec.name, ())):
-            found += [Way(codec.name, type_name, chosen) for chosen in rules]
+            found += [Way(codec.name, type_name, always + chosen) for chosen in [(), *own]]
+        for rule in codec.rules:
+            if rule not in codec.exact.rules:
+                found += [
+                    Way(codec.name, t, (*always, rule)) for t in _MATTERS.get((codec.name, rule), codec.types[:1])
+                ]
     return tuple(found)
 
 

@@ -15,7 +15,7 @@ from support.engine import described, only_table, planned
 
 SCHEMA = (
     "CREATE TABLE parent (id INTEGER PRIMARY KEY); CREATE TABLE account (id INTEGER PRIMARY KEY, balance DECIMAL(10,2), "
-    "created_at DATETIME, parent INT REFERENCES parent); CREATE INDEX account_created ON account (created_at)"
+    "owed INT NOT NULL, created_at DATETIME, parent INT REFERENCES parent); CREATE INDEX account_created ON account (created_at)"
 )
 
 
@@ -50,7 +50,7 @@ def column(entry: Any) -> dict[str, Any]:
         (column({"codec": "text", "type": "numeric"}), "balance.type: codec text writes text, varchar, not 'numeric'."),
         (column({"codec": "text", "type": "varchar(5); DROP"}), "balance.type: codec text writes"),
         (column({"codec": "text", "rule": "astext"}), "balance.rule: 'astext' is unknown. Did you mean 'as_text'?"),
-        (column({"codec": "integer", "rule": "as_text"}), "balance.rule: 'as_text' is unknown. Valid: none."),
+        (column({"codec": "integer", "rule": "as_text"}), "balance.rule: 'as_text' is unknown. Did you mean 'numeric_text'?"),
         (column({"codec": "mixed_timestamp"}), "codec mixed_timestamp needs rule: per_value"),
         # A precision that PostgreSQL would round values to, or that it does not have.
         (column({"codec": "iso_timestamp", "type": "timestamp(3)"}), "balance.type: timestamp takes no length or precision"),
@@ -183,3 +183,11 @@ def test_type_may_be_narrower_when_the_plan_says_so(make_sqlite: MakeSqlite) -> 
     )
     assert [(c.type, c.identity) for c in plan.columns] == [("integer", True), ("smallint", False)]
     assert plan.compare == "ordered"
+
+
+@pytest.mark.parametrize("rule", ["to_null", "empty_to_null"])
+@pytest.mark.parametrize("name", ["owed", "id"])
+def test_null_is_not_put_where_none_may_be(source: Description, name: str, rule: str) -> None:
+    entry = {"codec": "integer", "rule": rule}
+    with pytest.raises(PlanError, match=f"columns.{name}: {rule} would put NULL into a column"):
+        Overrides({"tables": {"account": {"columns": {name: entry}}}}, source)

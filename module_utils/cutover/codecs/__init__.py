@@ -8,6 +8,7 @@ from .documents import Json, Jsonb
 from .narrow import Char, Enum, Float4
 from .numbers import Boolean, DecimalNumber, Integer, Real
 from .other_forms import UtcTimestamp, UuidBytes, UuidHex
+from .ruled import Ruled
 from .temporal import (
     Date,
     EpochMicroseconds,
@@ -46,6 +47,6 @@ _ALL: tuple[Codec, ...] = (
     UtcTimestamp(),
 )
 
-CODECS: dict[str, Codec] = {codec.name: codec for codec in _ALL}
+CODECS: dict[str, Ruled] = {codec.name: Ruled(codec) for codec in _ALL}
 
 __all__ = ["CODECS", "Codec", "base_type"]

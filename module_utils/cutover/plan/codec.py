@@ -11,6 +11,7 @@ from uuid import UUID
 from ..codecs import CODECS, Codec
 from ..codecs.keys import UuidKey
 from ..codecs.narrow import Enum, narrowed
+from ..codecs.ruled import Ruled
 from .model import PlanColumn
 
 #: SQLite's rule for the affinity TEXT: one of these in the declared type, and no INT.
@@ -20,9 +21,9 @@ _TEXT = re.compile(r"CHAR|CLOB|TEXT")
 def codec_of(column: PlanColumn) -> Codec:
     """The codec that carries ``column``."""
     if column.codec == Enum.name:
-        return Enum(column.labels)
+        return Ruled(Enum(column.labels))
     if column.codec != UuidKey.name:
-        return narrowed(CODECS[column.codec], column.type)
+        return Ruled(narrowed(CODECS[column.codec].exact, column.type))
     if column.key_namespace is None:
         raise ValueError(f"column {column.name}: uuid_key without a namespace")
     declared = column.declared.upper()

@@ -10,8 +10,9 @@ from typing import Any
 from uuid import UUID
 
 from ..codecs import CODECS, base_type
+from ..codecs.ruled import NULLING
 from ..errors import PlanError
-from ..source.model import Description
+from ..source.model import Description, Table
 from .names import too_long
 
 _TABLE_KEYS = ("carry", "target", "columns", "primary_key", "indexes", "foreign_keys", "ids")
@@ -53,6 +54,7 @@ class Overrides:
                 where = f"tables.{name}.columns.{column}"
                 decision = _mapping(decision, where)
                 _check_column(where, decision)
+                _check_nulls(where, names[name], column, decision)
                 _check_reference(f"{where}.refers_to", decision.get("refers_to", False), names)
             _known(f"tables.{name}.ids", {entry.get("ids", "keep"): None}, ("keep", "uuid"))
             if entry.get("primary_key", "unique") != "unique":
@@ -153,7 +155,7 @@ def _check_column(where: str, decision: Mapping[str, Any]) -> None:
         raise PlanError(f"{where}.rules: must be a list of rules; a single one may be called rule.")
     rules = named_rules(decision)
     _known(f"{where}.{'rules' if 'rules' in decision else 'rule'}", rules, codec.rules)
-    if codec.name == "mixed_timestamp" and not rules:
+    if codec.name == "mixed_timestamp" and "per_value" not in rules:
         raise PlanError(f"{where}: codec mixed_timestamp needs rule: per_value.")
 
 
@@ -163,6 +165,18 @@ def _check_reference(where: str, named: Any, tables: Iterable[str]) -> None:
     if not isinstance(named, str):
         raise PlanError(f"{where}: names the table whose key the column holds, or is false.")
     _known(where, {named: None}, tables)
+
+
+def _check_nulls(where: str, table: Table, name: str, decision: Mapping[str, Any]) -> None:
+    """Refuse rules that would put NULL where PostgreSQL will not take it."""
+    column = table.column(name)
+    required = decision.get("not_null", column.not_null or name == table.rowid_alias)
+    for rule in named_rules(decision):
+        if rule in NULLING and (required or name.lower() in [part.lower() for part in table.primary_key]):
+            raise PlanError(
+                f"{where}: {rule} would put NULL into a column that must hold none. Say not_null: false if it may, or "
+                "refused: quarantine to set such rows aside."
+            )
 
 
 def named_rules(decision: Mapping[str, Any]) -> tuple[str, ...]:
