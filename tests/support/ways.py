@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import ipaddress
+import struct
 from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
 from cutover.codecs import CODECS
 from cutover.codecs.narrow import narrowed
+from cutover.codecs.network import host
 from cutover.codecs.ruled import Ruled
 from cutover.errors import Unfit
 from support import stored
@@ -91,6 +94,11 @@ WAYS = _ways()
 _TEXTS: st.SearchStrategy[Any] = st.one_of(stored.CLEAN.map(stored.text), stored.LONG_TEXTS.map(stored.text))
 _MILLISECONDS = st.integers(-62_135_596_800_000, 253_402_300_799_999)
 
+#: Addresses with the runs of zeros in which the ways to write them differ.
+_NEAR_ZERO = st.lists(st.sampled_from([0, 0, 0, 1, 0xFFFF]), min_size=8, max_size=8).map(
+    lambda words: ipaddress.IPv6Address(struct.pack(">8H", *words))
+)
+
 #: By codec, values of which most are accepted.
 MADE_FOR: dict[str, st.SearchStrategy[Any]] = {
     "integer": st.one_of(stored.INT64, st.integers(-40_000, 40_000)),
@@ -115,6 +123,7 @@ MADE_FOR: dict[str, st.SearchStrategy[Any]] = {
     "char": st.one_of(st.text("ab é", max_size=6), st.text("ab é", min_size=5, max_size=5), st.sampled_from("xyz")).map(
         stored.text
     ),
+    "inet": st.one_of(st.ip_addresses(), _NEAR_ZERO).map(lambda a: stored.text(host(a.packed))),
     "uuid_hex": st.uuids().map(lambda u: stored.text(u.hex)),
     "uuid_bytes": st.uuids().map(lambda u: u.bytes),
     "utc_timestamp": st.one_of(stored.ISO_TEXTS, stored.DATES),

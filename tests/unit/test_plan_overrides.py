@@ -156,6 +156,12 @@ def test_decision_for_a_declared_type_holds_for_all_its_columns_but_keys(make_sq
     ]
 
 
+def test_decision_for_a_declared_type_may_make_keys_narrower(make_sqlite: MakeSqlite) -> None:
+    path = make_sqlite("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)")
+    plan = only_table(path, {"declared": {"integer": {"codec": "integer", "type": "integer"}}})
+    assert [(c.type, c.identity) for c in plan.columns] == [("integer", True), ("integer", False)]
+
+
 def test_table_may_be_left_out(make_sqlite: MakeSqlite) -> None:
     path = make_sqlite(SCHEMA)
     plan, _ = planned(path, {"tables": {"parent": {"carry": False}}})

@@ -6,6 +6,7 @@ from __future__ import annotations
 from .base import Codec, base_type
 from .documents import Json, Jsonb
 from .narrow import Char, Enum, Float4
+from .network import Inet
 from .numbers import Boolean, DecimalNumber, Integer, Real
 from .other_forms import UtcTimestamp, UuidBytes, UuidHex
 from .ruled import Ruled
@@ -44,6 +45,7 @@ _ALL: tuple[Codec, ...] = (
     Char(),
     UuidHex(),
     UuidBytes(),
+    Inet(),
     UtcTimestamp(),
 )
 

@@ -47,6 +47,7 @@ _WIDER: dict[str, tuple[Choice, ...]] = {
     "float4": (("real", "double precision", ()), *_NUMBERS),
     "char": _AS_TEXT,
     "uuid_hex": _AS_TEXT,
+    "inet": _AS_TEXT,
     "uuid_bytes": (("blob", "bytea", ()),),
     "utc_timestamp": (("utc_timestamp", "timestamptz", ("date_as_midnight",)), _MIXED, *_AS_TEXT),
 }

@@ -36,13 +36,10 @@ class Overrides:
         )
         self._tables: dict[str, Mapping[str, Any]] = _mapping(self._data.get("tables"), "tables")
         names = {table.name: table for table in source.tables}
-        # An integer primary key stays the key it is, whatever is decided for all columns that are declared like it.
         self._declared_as = {
-            (table.name, column.name): _plain(column.declared)
-            for table in source.tables
-            for column in table.columns
-            if column.name != table.rowid_alias
+            (table.name, column.name): _plain(column.declared) for table in source.tables for column in table.columns
         }
+        self._counted = {(table.name, table.rowid_alias) for table in source.tables}
         self._declared = _declared(self._data.get("declared"), set(self._declared_as.values()))
         for name, entry in self._tables.items():
             _known("tables", {name: None}, names)
@@ -106,6 +103,9 @@ class Overrides:
         """What was decided for a column, by its name or else by its declared type; empty when nothing was."""
         named = _mapping(_mapping(self.table(table).get("columns"), table).get(column), column)
         alike = self._declared.get(self._declared_as.get((table, column), ""), {})
+        # A key that counts stays one: only how wide it is can be decided for all columns of its declared type.
+        if (table, column) in self._counted and alike.get("codec", "integer") != "integer":
+            alike = {}
         # A codec of its own brings its own type and rules.
         return named if "codec" in named else {**alike, **named}
 
