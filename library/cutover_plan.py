@@ -32,6 +32,13 @@ options:
     description: The operator's decisions, C(cutover_plan_overrides).
     type: dict
     default: {}
+  ids:
+    description:
+      - What becomes of integer primary keys and of what refers to them, where the overrides do not say it for a table.
+      - V(uuid) makes version 5 UUIDs of them, the same in each run.
+    type: str
+    choices: [keep, uuid]
+    default: keep
   path:
     description: The file that the plan is written to. Without it the plan is only returned.
     type: path
@@ -119,6 +126,7 @@ def main() -> None:
             "description": {"type": "dict", "required": True},
             "profiles": {"type": "dict", "required": True},
             "overrides": {"type": "dict", "default": {}},
+            "ids": {"type": "str", "choices": ["keep", "uuid"], "default": "keep"},
             "path": {"type": "path"},
         },
         supports_check_mode=True,
@@ -128,7 +136,11 @@ def main() -> None:
     def work() -> dict[str, Any]:
         profiles = {name: source_profile.from_dict(data) for name, data in params["profiles"].items()}
         plan, findings = derive(
-            params["name"], source_model.from_dict(params["description"]), profiles, params["overrides"]
+            params["name"],
+            source_model.from_dict(params["description"]),
+            profiles,
+            params["overrides"],
+            params["ids"],
         )
         result: dict[str, Any] = {
             "plan": plan.as_dict(),
