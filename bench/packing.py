@@ -15,7 +15,8 @@ from typing import Any, Callable
 
 from bench.inputs import Input
 from bench.project import make_plan
-from cutover.packer import Canonical, Packer, refuse_row
+from cutover.canonical import Canonical
+from cutover.packer import Packer, refuse_row
 from cutover.plan.model import Plan, PlanTable
 from cutover.ranges import Range, plan_ranges, read
 from cutover.source.connect import open_readonly

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from typing import Any, Callable, Optional, Union
 
 from . import idproof
+from .canonical import Canonical
 from .compare import CAP, Difference, OrderedMerge, Tally
 from .errors import Refused, Unfit
-from .packer import Canonical
 from .plan.model import Plan, PlanTable
 from .progress import Progress
 from .quarantine import Sieve
@@ -144,12 +144,7 @@ def _compare_range(source: Any, target: Any, plan: Plan, table: PlanTable, piece
     canonical = Canonical(table)
     digest = hashlib.sha256()
     sieve = Sieve(table)
-    rows = size = 0
-    for row in sieve.passed(read(source, table, piece)):
-        text = canonical.row(row)
-        digest.update(text)
-        rows += 1
-        size += len(text)
+    rows, size = canonical.digest(sieve.passed(read(source, table, piece)), digest.update)
     with target.cursor() as cursor:
         query, values = digest_query(plan, table, piece.low, piece.high)
         cursor.execute(query, values)

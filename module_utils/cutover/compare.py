@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
+from .canonical import Canonical
 from .errors import SAMPLE_LENGTH, CutoverError
-from .packer import Canonical, row_name
+from .packer import row_name
 from .plan.model import Plan, PlanTable
 from .quarantine import Sieve, count_held, unequal
 from .ranges import Range, key_columns, read

@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import replace
 from typing import Any
 
+from .canonical import Canonical
 from .compare import CAP, Counts, Difference
 from .idmap import ORPHANS, map_name, mapped, orphans
 from .plan.codec import codec_of
@@ -55,8 +56,7 @@ def compare(source: Any, target: Any, plan: Plan, piece: Range) -> dict[str, Any
     digest = hashlib.sha256()
     # What is no integer has no place in the map: the row is in quarantine.
     numbers = [row[0] for row in read(source, table, piece) if row[0].__class__ is int]
-    for number in numbers:
-        digest.update(b"%d|%b\n" % (number, text(number)))
+    Canonical(table).digest([(number, number) for number in numbers], digest.update)
     with target.cursor() as cursor:
         cursor.execute(*digest_query(own, table, piece.low, piece.high))
         found = tuple(cursor.fetchone())

@@ -8,12 +8,12 @@ refuses whatever is no integer of the right size. For everything else the packer
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Any
 
 from .codecs.base import Wire, base_type, modifiers
 from .codecs.keys import UuidKey
 from .codecs.temporal import END_US, EPOCH_2000_US, MIN_US
+from .generate import Field
 from .plan.codec import codec_of
 from .plan.model import PlanColumn
 
@@ -23,59 +23,49 @@ LARGE = 1 << 18
 _DAYS = 40_000
 
 
-@dataclass(frozen=True)
-class Inline:
-    """Code over ``{v}``: struct letters and their arguments, then bytes that follow; guard: when it holds."""
-
-    letters: str = ""
-    values: str = ""
-    guard: str = ""
-    tail: str = ""
-    #: What the code calls or looks up under the name ``f{i}``.
-    function: Any = None
-
-
-#: The guard of a column that only its codec can pack: large cells take a way of their own.
-SMALL = f"(type({{v}}) is not bytearray and type({{v}}) is not bytes or len({{v}}) < {LARGE})"
+#: A column that only its codec can pack: large cells take a way of their own.
+LONE = Field(
+    tail="w{i}({v})", guard=f"(type({{v}}) is not bytearray and type({{v}}) is not bytes or len({{v}}) < {LARGE})"
+)
 
 _EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 _INTEGERS = {"bigint": ("iq", 8), "integer": ("ii", 4), "smallint": ("ih", 2)}
 
 
-def inline(column: PlanColumn, wire: Wire) -> Inline | None:
+def inline(column: PlanColumn, wire: Wire) -> Field | None:
     """How values of the column are packed quickly; None when only its codec can. wire: the codec's own function."""
     codec, kind = column.codec, base_type(column.type)
     if column.rules or ("(" in column.type and codec not in ("text", "decimal")):
         return None
     if codec == "integer" and kind in _INTEGERS:
         letters, size = _INTEGERS[kind]
-        return Inline(letters, f"{size}, {{v}}")
+        return Field(letters, f"{size}, {{v}}")
     if codec == "real" and kind == "double precision":
-        return Inline("id", "8, {v}", "type({v}) is float")
+        return Field("id", "8, {v}", guard="type({v}) is float")
     if codec == "boolean" and kind == "boolean":
         # 0.0 and 1.0 pass the comparison; the letter B refuses them.
-        return Inline("iB", "1, {v}", "0 <= {v} <= 1")
+        return Field("iB", "1, {v}", guard="0 <= {v} <= 1")
     if codec in _EPOCHS and kind in ("timestamp", "timestamptz"):
         unit = _EPOCHS[codec]
         low, high = -(-MIN_US // unit), (END_US - 1) // unit
-        return Inline("iq", f"8, {{v}} * {unit} - {EPOCH_2000_US}", f"{low} <= {{v}} <= {high}")
+        return Field("iq", f"8, {{v}} * {unit} - {EPOCH_2000_US}", guard=f"{low} <= {{v}} <= {high}")
     if codec == "text" and kind in ("text", "varchar"):
         # No more bytes than characters are allowed: no need to count them.
         most = min([LARGE - 1, *modifiers(column.type)])
         guard = f"type({{v}}) is bytearray and (n{{i}} := len({{v}})) <= {most} and 0 not in {{v}} and "
-        return Inline("i", "n{i}", guard + "({v}.isascii() or {v}.decode() is not None)", "{v}")
+        return Field("i", "n{i}", "{v}", guard + "({v}.isascii() or {v}.decode() is not None)")
     if codec == "blob" and kind == "bytea":
-        return Inline("i", "n{i}", f"type({{v}}) is bytes and (n{{i}} := len({{v}})) < {LARGE}", "{v}")
+        return Field("i", "n{i}", "{v}", f"type({{v}}) is bytes and (n{{i}} := len({{v}})) < {LARGE}")
     if codec == "date" and kind == "date":
-        return Inline(guard="type({v}) is bytearray", tail="f{i}[bytes({v})]", function=_Cache(wire))
+        return Field(guard="type({v}) is bytearray", tail="f{i}[bytes({v})]", function=_Cache(wire))
     if codec == "uuid_key":
         coded = codec_of(column)
         assert isinstance(coded, UuidKey)
         if coded.of_text:
             return None
-        return Inline(guard="type({v}) is int", tail="f{i}[{v}]", function=coded.fields(column.type))
+        return Field(guard="type({v}) is int", tail="f{i}[{v}]", function=coded.fields(column.type))
     if codec == "decimal" and kind == "numeric":
-        return Inline(tail="f{i}({v})", function=decimal_field(column.type, wire))
+        return Field(tail="f{i}({v})", function=decimal_field(column.type, wire))
     return None
 
 

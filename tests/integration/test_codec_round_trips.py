@@ -54,7 +54,7 @@ class Column:
         )
         canonical = codec.canonical_sql("v", type_name)
         restore = codec.restore_sql("v", type_name)
-        # As rows.row_text and rows.column_texts use the expression.
+        # As the canonical form and rows.column_texts use the expression.
         self._cursor.execute(f"SELECT concat({canonical}), ({canonical})::text, ({restore})::text FROM v ORDER BY n")
         rows = self._cursor.fetchall()
         assert len(rows) == len(values)

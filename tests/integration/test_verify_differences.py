@@ -254,9 +254,9 @@ def test_digests_that_differ_for_no_visible_reason_are_never_called_equal(
     migrated: Migration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key, path, plan, url = migrated
-    honest = rows.row_text
-    # As if an expression gave one text in concat() and another by itself.
-    monkeypatch.setattr(rows, "row_text", lambda table: f"{honest(table)} || {'' if table.name != 'order' else ' '!r}")
+    honest = rows.row_form
+    # As if an expression gave one thing in the row and another by itself.
+    monkeypatch.setattr(rows, "row_form", lambda table: f"{honest(table)} || {'' if table.name != 'order' else ' '!r}")
     if key == "ordered":
         with pytest.raises(CutoverError, match=r"table order: .*digests differ"):
             verify(path, url, plan)

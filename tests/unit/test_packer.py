@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cutover.canonical import Canonical
 from cutover.codecs.base import NULL
 from cutover.errors import Refused
 from cutover.inline import LARGE, inline
-from cutover.packer import CHUNK_BYTES, Canonical, Packer, refuse_row, row_name
+from cutover.packer import CHUNK_BYTES, Packer, refuse_row, row_name
 from cutover.plan.model import PlanTable
 from support import stored
 from support.engine import plan_table
@@ -216,3 +217,26 @@ def test_different_rows_have_different_canonical_text(data: st.DataObject) -> No
     )
     first, second = data.draw(row), data.draw(row)
     assert (canonical.row(first) == canonical.row(second)) == (first == second)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_canonical_form_is_the_same_by_generated_code_and_by_the_codecs(data: st.DataObject) -> None:
+    ways = data.draw(st.lists(st.sampled_from(WAYS), min_size=1, max_size=5))
+    value = [st.one_of(st.none(), MADE_FOR[way.name].filter(way.accepts)) for way in ways]
+    rows = data.draw(st.lists(st.tuples(*value), max_size=12))
+    canonical = Canonical(with_null(table_of(ways), data.draw(st.booleans())))
+    exact = [canonical.exact(row) for row in rows]
+    assert [canonical.row(row) for row in rows] == exact
+    digested = bytearray()
+    assert canonical.digest(iter(rows), digested.extend) == (len(rows), len(b"".join(exact)))
+    assert digested == b"".join(exact)
+
+
+@pytest.mark.parametrize(
+    "way", [way for way in WAYS if way.name in ("text", "blob", "decimal", "date", "epoch_ms")], ids=str
+)
+def test_canonical_form_of_tempting_values_is_the_same_by_both(way: Way) -> None:
+    canonical = Canonical(table_of([way]))
+    for value in filter(way.accepts, stored.TEMPTING):
+        assert canonical.row((value,)) == canonical.exact((value,)), value

@@ -6,12 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..canonical import forms
 from ..plan.codec import codec_of
 from ..plan.model import Plan, PlanTable
 from .connect import qualified, quote
 
-#: concat() takes 100 arguments; each column takes two.
-_COLUMNS_PER_CONCAT = 40
 #: Blocks of 8 KiB that one task of a multiset reads.
 _BLOCKS = 2_048
 
@@ -26,14 +25,9 @@ def column_texts(table: PlanTable) -> list[str]:
     return [codec_of(c).canonical_sql(quote(c.target), c.type) for c in table.columns]
 
 
-def row_text(table: PlanTable) -> str:
-    """One expression for the canonical text of a row: the columns joined by ``|``, nothing for NULL, a line feed."""
-    texts = column_texts(table)
-    groups: list[str] = []
-    for at in range(0, len(texts), _COLUMNS_PER_CONCAT):
-        groups.append("concat(" + ", '|', ".join(texts[at : at + _COLUMNS_PER_CONCAT]) + ")")
-    joined = groups[0] if len(groups) == 1 else " || '|' || ".join(groups)
-    return f"{joined} || E'\\n'"
+def row_form(table: PlanTable) -> str:
+    """One expression for the canonical form of a row."""
+    return f"record_send(ROW({', '.join(sql for form in forms(table) for sql in form.sql)}))"
 
 
 def key_range(table: PlanTable, low: tuple[Any, ...] | None, high: tuple[Any, ...] | None) -> Query:
@@ -52,11 +46,11 @@ def digest_query(plan: Plan, table: PlanTable, low: tuple[Any, ...] | None, high
     """(count, SHA-256) of a key range in the order of the key; the digest of nothing where there are no rows."""
     condition, values = key_range(table, low, high)
     key = quote(table.column(table.primary_key[0]).target)
-    text = _escaped(row_text(table))
+    form = _escaped(row_form(table))
     return (
         (
-            f"SELECT count(*), encode(sha256(convert_to(coalesce(string_agg({_ROW}, ''), ''), 'UTF8')), 'hex') FROM"
-            f" (SELECT {text} AS {_ROW} FROM {_escaped(qualified(plan.schema, table.target))}"
+            f"SELECT count(*), encode(sha256(coalesce(string_agg({_ROW}, ''::bytea), '')), 'hex') FROM"
+            f" (SELECT {form} AS {_ROW} FROM {_escaped(qualified(plan.schema, table.target))}"
             f" WHERE {condition} ORDER BY {_escaped(key)}) AS ordered"
         ),
         values,
@@ -132,7 +126,7 @@ def _texts(table: PlanTable) -> str:
 
 
 def _digest(table: PlanTable) -> str:
-    return _escaped(f"sha256(convert_to({row_text(table)}, 'UTF8'))")
+    return _escaped(f"sha256({row_form(table)})")
 
 
 def _escaped(sql: str) -> str:
