@@ -39,6 +39,10 @@ options:
     type: list
     elements: raw
     required: true
+  overrides:
+    description: C(cutover_plan_overrides) as they are, for the file of decisions of I(stage=preflight).
+    type: dict
+    default: {}
   context:
     description:
       - What the journal does not hold.
@@ -102,6 +106,10 @@ summary:
   description: What the terminal shows, at most 25 lines for a report.
   returned: always
   type: str
+decisions:
+  description: The entries of all findings in one, as YAML; empty when no finding has one.
+  returned: when I(stage=preflight)
+  type: str
 folder:
   description: Where the files of this run belong.
   returned: always
@@ -112,7 +120,7 @@ import os
 import re
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.cutover.report import build, page, preflight, preflight_summary, redact, summary
+from ansible.module_utils.cutover.report import build, page, preflight, preflight_summary, redact, summary, together
 
 #: Name and run become folders: nothing in them may lead out of the folder of the reports.
 FOLDER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -126,6 +134,7 @@ def main() -> None:
             "journal": {"type": "list", "elements": "raw", "default": []},
             "plan": {"type": "dict", "default": {}},
             "findings": {"type": "list", "elements": "raw", "required": True},
+            "overrides": {"type": "dict", "default": {}},
             "context": {"type": "dict", "required": True},
             "root": {"type": "path", "required": True},
         },
@@ -147,7 +156,9 @@ def main() -> None:
     folder = os.path.join(given["root"], str(context["name"]), str(context["run"]))
     if given["stage"] == "preflight":
         made = preflight(given["findings"], context, given["plan"])
-        module.exit_json(changed=False, report=made, summary=preflight_summary(made, folder), folder=folder, **shown)
+        decisions = together(made["findings"], given["overrides"])
+        told = preflight_summary(made, folder, bool(decisions))
+        module.exit_json(changed=False, report=made, summary=told, decisions=decisions, folder=folder, **shown)
     made = build(given["journal"], given["plan"], given["findings"], context)
     module.exit_json(changed=False, report=made, page=page(made), summary=summary(made, folder), folder=folder, **shown)
 

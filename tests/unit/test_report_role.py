@@ -135,6 +135,8 @@ def test_preflight_writes_its_findings(tmp_path: Path, given: dict[str, Any]) ->
     assert json.loads((tmp_path / "input.json.result").read_text())["ok"] is False
     assert "NO GO" in shown
     assert "nul: strip" in shown
+    assert "nul: strip" in (folder / "decisions.yml").read_text()
+    assert f"-e @{folder}/decisions.yml" in shown
 
 
 @pytest.mark.parametrize("run", ["../elsewhere", "", ".hidden", "a/b"])

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutover.report.decide import as_yaml
+from cutover.report.decide import as_yaml, together
 from cutover.report.words import describe, duration, number, place, rate, size, visible, when
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -137,3 +137,31 @@ def test_no_plan_entry_is_empty_and_a_text_is_left_alone() -> None:
 @given(st.dictionaries(TEXTS, ENTRIES, min_size=1, max_size=4) | st.lists(ENTRIES, min_size=1, max_size=4))
 def test_a_plan_entry_can_be_copied_back(entry: Any) -> None:
     assert yaml.safe_load(as_yaml(entry)) == entry
+
+
+def test_decisions_of_all_findings_in_one() -> None:
+    def decided(**column: str) -> dict[str, Any]:
+        return {"decide": {"tables": {"t": {"columns": {"c": column}}}}}
+
+    before = {
+        "collation": "default",
+        "tables": {"t": {"columns": {"c": {"target": "d", "codec": "text", "rule": "as_text"}}}},
+    }
+    findings = [decided(codec="epoch_ms", type="timestamptz"), {"decide": None}, decided(codec="integer")]
+    assert yaml.safe_load(together(findings, before)) == {
+        "cutover_plan_overrides": {
+            "collation": "default",
+            "tables": {"t": {"columns": {"c": {"target": "d", "codec": "integer"}}}},
+        }
+    }
+    assert before["tables"]["t"]["columns"]["c"]["codec"] == "text"
+    assert together([{"decide": None}], before) == ""
+
+
+def test_decisions_keep_what_was_decided_elsewhere() -> None:
+    before = {"tables": {"t": {"columns": {"b": {"target": "x"}}, "carry": True}}}
+    finding = {"decide": {"tables": {"t": {"foreign_keys": {"f": {"validate": False}}}, "u": {"target": "v"}}}}
+    assert yaml.safe_load(together([finding], before))["cutover_plan_overrides"]["tables"] == {
+        "t": {"columns": {"b": {"target": "x"}}, "carry": True, "foreign_keys": {"f": {"validate": False}}},
+        "u": {"target": "v"},
+    }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 #: Texts that YAML 1.1 and 1.2 both read as themselves without quotes.
@@ -23,6 +24,34 @@ def as_yaml(entry: object) -> str:
     if entry is None or entry == "":
         return ""
     return entry.strip("\n") if isinstance(entry, str) else "\n".join(_lines(entry))
+
+
+def together(findings: Iterable[Mapping[str, Any]], overrides: Mapping[str, Any]) -> str:
+    """``cutover_plan_overrides`` as they are with the entries of all findings, as YAML; empty when none has an entry.
+
+    Where two findings propose something for one column, the later one has seen more of its values.
+    """
+    entries = [finding["decide"] for finding in findings if isinstance(finding.get("decide"), Mapping)]
+    if not entries:
+        return ""
+    merged: dict[str, Any] = dict(overrides)
+    for entry in entries:
+        merged = _merged(merged, entry)
+    return as_yaml({"cutover_plan_overrides": merged})
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(below)
+    for key, value in above.items():
+        mine = result.get(key)
+        if not (isinstance(mine, Mapping) and isinstance(value, Mapping)):
+            result[key] = value
+        elif "codec" in value:
+            # Type and rules belong to their codec: those of another one must not stay behind.
+            result[key] = {**{k: v for k, v in mine.items() if k not in ("type", "rule", "rules")}, **value}
+        else:
+            result[key] = _merged(mine, value)
+    return result
 
 
 def _lines(value: Any) -> list[str]:

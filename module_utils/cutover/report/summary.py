@@ -41,8 +41,8 @@ def summary(report: Mapping[str, Any], folder: str = "") -> str:
     return "\n".join([*above, *head, *rows, *below])
 
 
-def preflight_summary(preflight: Mapping[str, Any], folder: str = "") -> str:
-    """Go or no-go, and every finding with what settles it, worst first."""
+def preflight_summary(preflight: Mapping[str, Any], folder: str = "", decisions: bool = False) -> str:
+    """Go or no-go, and every finding with what settles it, worst first; decisions: their entries are in one file."""
     findings = preflight["findings"]
     errors = sum(1 for finding in findings if finding["severity"] == "error")
     verdict = "GO · nothing stands against the cutover" if preflight["ok"] else "NO GO · the cutover would be refused"
@@ -52,6 +52,9 @@ def preflight_summary(preflight: Mapping[str, Any], folder: str = "") -> str:
         lines += [f"      {visible(line)}" for line in as_yaml(finding["decide"]).split("\n") if line]
     if len(findings) > MOST_FINDINGS:
         lines.append(f"  + {number(len(findings) - MOST_FINDINGS)} more")
+    if decisions:
+        lines += _told("Decide", "all entries above in one file; read and edit it, then add to the command:")
+        lines.append(f"{'':<{_INDENT}}-e @{visible(folder)}/decisions.yml")
     return "\n".join([*lines, *_path(folder, "preflight.json")])
 
 
