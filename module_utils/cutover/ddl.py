@@ -68,13 +68,18 @@ def primary_key(plan: Plan, table: PlanTable) -> str:
 
 
 def index(plan: Plan, table: PlanTable, planned: PlanIndex) -> str:
-    """CREATE INDEX. NOCASE folds ASCII only, and so does lower() under the collation C."""
+    """CREATE INDEX, or the UNIQUE constraint that makes one. NOCASE folds ASCII only, and so does lower() under the collation C."""
     parts: list[str] = []
     for part in planned.columns:
         name = quote(table.column(part.column).target)
         # SQLite sorts NULL first, PostgreSQL last; an index that is to serve the application must say so itself.
         order = " DESC NULLS LAST" if part.descending else ""
         parts.append((f'lower({name} COLLATE "C")' if part.nocase else name) + order)
+    if planned.constraint:
+        return (
+            f"ALTER TABLE {qualified(plan.schema, table.target)} ADD CONSTRAINT {quote(planned.target)} "
+            f"UNIQUE ({', '.join(parts)})"
+        )
     unique = "UNIQUE " if planned.unique else ""
     return (
         f"CREATE {unique}INDEX {quote(planned.target)} ON {qualified(plan.schema, table.target)} ({', '.join(parts)})"

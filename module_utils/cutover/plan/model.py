@@ -47,11 +47,12 @@ class PlanIndexColumn:
 
 @dataclass(frozen=True)
 class PlanIndex:
-    """An index by the names of the source's columns."""
+    """An index by the names of the source's columns. constraint: a UNIQUE constraint of PostgreSQL owns it."""
 
     target: str
     unique: bool
     columns: tuple[PlanIndexColumn, ...]
+    constraint: bool = False
 
 
 @dataclass(frozen=True)

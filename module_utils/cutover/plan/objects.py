@@ -82,7 +82,7 @@ class Relations:
         if len(key) > MOST_INDEX_COLUMNS:
             message = f"the primary key has {len(key)} columns, an index of PostgreSQL at most {MOST_INDEX_COLUMNS}"
             self._findings.append(Finding("error", message, table.name))
-        return key, self._names.allocate(f"{table.name}_pkey")
+        return key, self._names.allocate(table.primary_key_name or f"{table.name}_pkey")
 
     def _planned_indexes(self, table: Table) -> tuple[PlanIndex, ...]:
         found: list[tuple[PlanIndex, Index]] = []
@@ -103,7 +103,11 @@ class Relations:
             )
             ending = "nocase" if index.origin == "pk" else "key"
             wanted = index.name if index.sql else "_".join([table.name, *(c.column for c in columns), ending])
-            found.append((PlanIndex(self._names.allocate(wanted), index.unique, columns), index))
+            wanted = index.constraint or wanted
+            # A UNIQUE constraint stays one: applications drop and alter it as such, and not as an index.
+            owned = index.origin == "u" or (index.origin == "c" and self._decided.unique == "constraint")
+            owned = owned and index.unique and not any(c.nocase or c.descending for c in columns)
+            found.append((PlanIndex(self._names.allocate(wanted), index.unique, columns, owned), index))
         decisions = self._decided.part(table.name, "indexes", [index.target for index, _ in found])
         kept = [self._demoted[table.name]] if table.name in self._demoted else []
         for planned, index in found:
@@ -216,7 +220,7 @@ class Relations:
         if len(columns) > MOST_INDEX_COLUMNS:
             return None, f"it has {len(columns)} columns, in PostgreSQL at most {MOST_INDEX_COLUMNS}"
         planned = PlanForeignKey(
-            target=self._names.allocate("_".join([table.name, *columns, "fkey"])),
+            target=self._names.allocate(key.name or "_".join([table.name, *columns, "fkey"])),
             columns=columns,
             parent=parent.name,
             parent_columns=referred,

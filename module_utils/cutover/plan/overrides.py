@@ -32,7 +32,7 @@ class Overrides:
         _known(
             "cutover_plan_overrides",
             self._data,
-            ("tables", "declared", "collation", "schema", "namespace", "uuid_type"),
+            ("tables", "declared", "unique", "collation", "schema", "namespace", "uuid_type"),
         )
         self._tables: dict[str, Mapping[str, Any]] = _mapping(self._data.get("tables"), "tables")
         names = {table.name: table for table in source.tables}
@@ -69,6 +69,13 @@ class Overrides:
                 "(pg_…) or of the migration itself (pgcutover…)."
             )
         return name
+
+    @property
+    def unique(self) -> str:
+        """What becomes of CREATE UNIQUE INDEX: ``index``, or ``constraint`` as knex and Django have it in PostgreSQL."""
+        chosen = str(self._data.get("unique", "index"))
+        _known("cutover_plan_overrides.unique", {chosen: None}, ("index", "constraint"))
+        return chosen
 
     @property
     def collation(self) -> str | None:

@@ -10,6 +10,7 @@ import os
 import sqlite3
 
 from ..errors import SourceError
+from .constraints import named_foreign_keys, named_indexes, primary_key_name
 from .model import Column, Description, ForeignKey, Index, IndexColumn, OtherObject, Table
 from .sqltokens import checks, deferred_references, generated, has_autoincrement, quote, table_options
 
@@ -112,7 +113,7 @@ def _table(connection: sqlite3.Connection, name: str, sql: str, sequence: int | 
     without_rowid, strict = table_options(sql)
     columns = _columns(connection, name, sql)
     key = tuple(c.name for c in sorted(columns, key=lambda c: c.primary_key) if c.primary_key)
-    indexes = _indexes(connection, name)
+    indexes = named_indexes(_indexes(connection, name), sql)
     # A rowid table whose primary key has no index of its own keeps it in the rowid: the key is an alias.
     alias = key[0] if len(key) == 1 and not without_rowid and not any(i.origin == "pk" for i in indexes) else None
     taken = {c.name.lower() for c in columns}
@@ -133,7 +134,8 @@ def _table(connection: sqlite3.Connection, name: str, sql: str, sequence: int | 
         autoincrement=has_autoincrement(sql),
         sequence=sequence,
         indexes=indexes,
-        foreign_keys=_foreign_keys(connection, name, sql),
+        foreign_keys=named_foreign_keys(_foreign_keys(connection, name, sql), sql),
+        primary_key_name=primary_key_name(sql),
         checks=tuple(checks(sql)),
     )
 

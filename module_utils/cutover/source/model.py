@@ -33,7 +33,7 @@ class IndexColumn:
 
 @dataclass(frozen=True)
 class Index:
-    """origin: c (CREATE INDEX), u (UNIQUE constraint) or pk, as SQLite tells it."""
+    """origin: c (CREATE INDEX), u (UNIQUE constraint) or pk, as SQLite tells it. constraint: the name of a named one."""
 
     name: str
     unique: bool
@@ -41,6 +41,7 @@ class Index:
     partial: bool
     columns: tuple[IndexColumn, ...]
     sql: str | None
+    constraint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class ForeignKey:
     on_delete: str
     deferrable: bool
     deferred: bool
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Table:
     indexes: tuple[Index, ...]
     foreign_keys: tuple[ForeignKey, ...]
     checks: tuple[str, ...]
+    primary_key_name: str | None = None
 
     def column(self, name: str) -> Column:
         """The column called ``name``, in whatever case, as SQLite matches names. Raises KeyError."""
