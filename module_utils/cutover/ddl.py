@@ -68,7 +68,7 @@ def primary_key(plan: Plan, table: PlanTable) -> str:
 
 
 def index(plan: Plan, table: PlanTable, planned: PlanIndex) -> str:
-    """CREATE INDEX, or the UNIQUE constraint that makes one. NOCASE folds ASCII only, and so does lower() under the collation C."""
+    """CREATE INDEX, or a UNIQUE constraint. NOCASE folds ASCII only, and so does lower() under the collation C."""
     parts: list[str] = []
     for part in planned.columns:
         name = quote(table.column(part.column).target)
