@@ -85,7 +85,7 @@ def _target(url: str, plan: Plan) -> tuple[dict[str, Any], list[Finding]]:
     try:
         server = catalog.inspect(connection, plan.schema)
         own = catalog.own_tables(connection)
-        return server.as_dict(), catalog.findings(server, own, plan.source["size_bytes"])
+        return server.as_dict(), catalog.findings(server, own, plan.source["size_bytes"], empty=plan.mode != "existing")
     finally:
         connection.close()
 

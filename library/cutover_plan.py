@@ -39,6 +39,11 @@ options:
     type: str
     choices: [keep, uuid]
     default: keep
+  target:
+    description:
+      - The application's own tables in PostgreSQL, from M(cutover_target). With them the plan loads into these tables as they
+        are (C(cutover_schema=existing)); without, it makes tables of its own.
+    type: dict
   path:
     description: The file that the plan is written to. Without it the plan is only returned.
     type: path
@@ -87,9 +92,12 @@ from typing import Any
 
 import yaml
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.cutover.errors import PlanError
 from ansible.module_utils.cutover.plan.derive import derive
+from ansible.module_utils.cutover.plan.existing import derive_existing
 from ansible.module_utils.cutover.source import model as source_model
 from ansible.module_utils.cutover.source import profile as source_profile
+from ansible.module_utils.cutover.target import model as target_model
 from ansible.module_utils.cutover_module import run
 
 _HEAD = """\
@@ -127,6 +135,7 @@ def main() -> None:
             "profiles": {"type": "dict", "required": True},
             "overrides": {"type": "dict", "default": {}},
             "ids": {"type": "str", "choices": ["keep", "uuid"], "default": "keep"},
+            "target": {"type": "dict"},
             "path": {"type": "path"},
         },
         supports_check_mode=True,
@@ -135,13 +144,16 @@ def main() -> None:
 
     def work() -> dict[str, Any]:
         profiles = {name: source_profile.from_dict(data) for name, data in params["profiles"].items()}
-        plan, findings = derive(
-            params["name"],
-            source_model.from_dict(params["description"]),
-            profiles,
-            params["overrides"],
-            params["ids"],
-        )
+        source = source_model.from_dict(params["description"])
+        if params["target"]:
+            if params["ids"] != "keep":
+                raise PlanError(
+                    "cutover_ids: uuid needs cutover_schema: derive; tables that exist keep the keys they declare."
+                )
+            target = target_model.from_dict(params["target"])
+            plan, findings = derive_existing(params["name"], source, profiles, params["overrides"], target)
+        else:
+            plan, findings = derive(params["name"], source, profiles, params["overrides"], params["ids"])
         result: dict[str, Any] = {
             "plan": plan.as_dict(),
             "fingerprint": plan.fingerprint(),

@@ -24,6 +24,12 @@ options:
     description: Run C(PRAGMA integrity_check) as well.
     type: bool
     default: true
+  shapes:
+    description:
+      - Look for the shapes of dates and times in every column, not only where the declared type speaks of them. Needed where
+        the types of tables that exist in PostgreSQL decide.
+    type: bool
+    default: false
   workers:
     description: Processes that read. 0 means one for each core.
     type: int
@@ -77,7 +83,12 @@ from ansible.module_utils.cutover_module import LONG, SOURCE, run, workers_of
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec={**SOURCE, **LONG, "integrity": {"type": "bool", "default": True}},
+        argument_spec={
+            **SOURCE,
+            **LONG,
+            "integrity": {"type": "bool", "default": True},
+            "shapes": {"type": "bool", "default": False},
+        },
         supports_check_mode=True,
     )
     params = module.params
@@ -85,7 +96,7 @@ def main() -> None:
     def work() -> dict[str, Any]:
         found = survey(
             params["source_path"],
-            is_temporal,
+            (lambda declared: True) if params["shapes"] else is_temporal,
             workers_of(module),
             params["progress_file"],
             params["integrity"],

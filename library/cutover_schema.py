@@ -13,6 +13,9 @@ description:
     another plan are replaced; tables that are not the migration's own are never touched.
   - C(finish) adds primary keys, indexes and foreign keys after the load, sets sequences above every value ever used,
     and runs ANALYZE. What is there already stays.
+  - Where the plan loads into tables that the application made itself, C(tables) only makes the migration's own, C(finish) puts
+    back what the load had set aside (foreign keys, triggers, indexes), and C(restored) undoes a load that was not finished,
+    so that the application's tables are as they were before it.
   - C(dropped) drops what the migration left behind for itself, not the application's tables.
 version_added: 0.1.0
 author:
@@ -21,12 +24,11 @@ options:
   phase:
     description: Which part is wanted.
     type: str
-    choices: [tables, finish, dropped]
+    choices: [tables, finish, restored, dropped]
     required: true
   plan:
-    description: The plan, from M(cutover_plan).
+    description: The plan, from M(cutover_plan). All phases but C(restored) need it.
     type: dict
-    required: true
   target_url:
     description: The owner's URL of the target.
     type: str
@@ -70,12 +72,12 @@ queries:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.cutover import ddl
+from ansible.module_utils.cutover import ddl, existing
 from ansible.module_utils.cutover.finish import finish
 from ansible.module_utils.cutover.source.connect import open_readonly
 from ansible.module_utils.cutover.source.describe import describe
 from ansible.module_utils.cutover.target.connect import connect
-from ansible.module_utils.cutover_module import PLAN, TARGET, plan_of, run
+from ansible.module_utils.cutover_module import TARGET, plan_of, run
 
 
 def _sequences(path: str) -> dict[str, int]:
@@ -90,23 +92,31 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            **PLAN,
             **TARGET,
-            "phase": {"type": "str", "choices": ["tables", "finish", "dropped"], "required": True},
+            "plan": {"type": "dict"},
+            "phase": {"type": "str", "choices": ["tables", "finish", "restored", "dropped"], "required": True},
             "source_path": {"type": "path"},
             "replace": {"type": "bool", "default": False},
             "quarantined": {"type": "str", "choices": ["refuse", "keep", "drop"], "default": "refuse"},
         },
-        required_if=[("phase", "finish", ["source_path"])],
+        required_if=[
+            ("phase", "tables", ["plan"]),
+            ("phase", "finish", ["plan", "source_path"]),
+            ("phase", "dropped", ["plan"]),
+        ],
         supports_check_mode=True,
     )
     params = module.params
 
     def work() -> dict[str, Any]:
-        plan = plan_of(module)
-        connection = connect(params["target_url"], autocommit=params["phase"] != "tables")
+        plan = plan_of(module) if params["plan"] else None
+        connection = connect(params["target_url"], autocommit=params["phase"] not in ("tables", "restored"))
         try:
-            if params["phase"] == "tables":
+            if plan is None:
+                queries = existing.undo(connection, module.check_mode)
+            elif params["phase"] == "tables" and plan.mode == "existing":
+                queries = existing.prepare(connection, plan, params["replace"], module.check_mode)
+            elif params["phase"] == "tables":
                 queries = ddl.create_tables(connection, plan, params["replace"], module.check_mode)
             elif params["phase"] == "finish":
                 queries = finish(connection, plan, _sequences(params["source_path"]), module.check_mode)

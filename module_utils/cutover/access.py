@@ -18,23 +18,15 @@ _LOCK_TIMEOUT = "10s"
 
 def open_access(connection: Any, plan: Plan, role: str, check_mode: bool = False) -> list[str]:
     """Let ``role`` read and write the plan's tables and note that the database is in use; return the statements."""
-    tables = _tables(plan)
     statements: list[str] = []
-    if tables:
-        statements.append(f"GRANT USAGE ON SCHEMA {quote(plan.schema)} TO {quote(role)}")
-        statements.append(f"GRANT SELECT, {_WRITES} ON {tables} TO {quote(role)}")
     try:
         with connection, connection.cursor() as cursor:
-            for table in plan.tables:
-                if any(column.identity for column in table.columns):
-                    cursor.execute(
-                        "SELECT pg_get_serial_sequence(%s, %s)",
-                        (
-                            qualified(plan.schema, table.target),
-                            next(c.target for c in table.columns if c.identity),
-                        ),
-                    )
-                    statements.append(f"GRANT USAGE, SELECT ON SEQUENCE {cursor.fetchone()[0]} TO {quote(role)}")
+            tables = _tables(cursor, plan)
+            if tables:
+                statements.append(f"GRANT USAGE ON SCHEMA {quote(plan.schema)} TO {quote(role)}")
+                statements.append(f"GRANT SELECT, {_WRITES} ON {tables} TO {quote(role)}")
+            for sequence in _sequences(cursor, plan):
+                statements.append(f"GRANT USAGE, SELECT ON SEQUENCE {sequence} TO {quote(role)}")
             cursor.execute(
                 f"SELECT in_use_since IS NOT NULL AND application_role = %s FROM {OWN}.migration WHERE name = %s",
                 (role, plan.name),
@@ -69,7 +61,7 @@ def close_access(connection: Any, plan: Plan, check_mode: bool = False) -> list[
             role = role_in_use(cursor, plan)
             if role is None:
                 return []
-            tables = _tables(plan)
+            tables = _tables(cursor, plan)
             statements = [
                 f"LOCK TABLE {tables} IN EXCLUSIVE MODE",
                 f"REVOKE {_WRITES} ON {tables} FROM {quote(role)}",
@@ -115,10 +107,12 @@ def read_access(connection: Any, name: str) -> dict[str, Any]:
 
 def _written(cursor: Any) -> dict[str, int]:
     """Rows ever inserted, updated and deleted in each of the migration's tables, by the server's statistics."""
+    cursor.execute("SELECT to_regclass(%s)", (f"{OWN}.loaded",))
+    loaded = f" UNION SELECT schema_name, table_name FROM {OWN}.loaded" if cursor.fetchone()[0] is not None else ""
     cursor.execute(
         "SELECT t.table_name, n_tup_ins + n_tup_upd + n_tup_del FROM pg_stat_user_tables s"
-        f" JOIN {OWN}.tables t ON t.schema_name = s.schemaname AND t.table_name = s.relname"
-        " WHERE t.schema_name <> %s",
+        f" JOIN (SELECT schema_name, table_name FROM {OWN}.tables{loaded}) t"
+        " ON t.schema_name = s.schemaname AND t.table_name = s.relname WHERE t.schema_name <> %s",
         (OWN_SCHEMA,),
     )
     return {table: int(count) for table, count in cursor.fetchall()}
@@ -137,5 +131,33 @@ def role_in_use(cursor: Any, plan: Plan) -> str | None:
     return row[0] if row else None
 
 
-def _tables(plan: Plan) -> str:
-    return ", ".join(qualified(plan.schema, table.target) for table in plan.tables)
+def _tables(cursor: Any, plan: Plan) -> str:
+    """The plan's tables; where the application made them itself, all tables of the schema that the role may grant."""
+    names = [qualified(plan.schema, table.target) for table in plan.tables]
+    if plan.mode == "existing":
+        cursor.execute(
+            "SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname = %s AND c.relkind IN ('r', 'p') AND pg_has_role(c.relowner, 'USAGE') ORDER BY 1",
+            (plan.schema,),
+        )
+        names = [name for (name,) in cursor.fetchall()]
+    return ", ".join(names)
+
+
+def _sequences(cursor: Any, plan: Plan) -> list[str]:
+    """The sequences that the tables' new values come from."""
+    if plan.mode == "existing":
+        cursor.execute(
+            "SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname = %s AND c.relkind = 'S' AND pg_has_role(c.relowner, 'USAGE') ORDER BY 1",
+            (plan.schema,),
+        )
+        return [name for (name,) in cursor.fetchall()]
+    found: list[str] = []
+    for table in plan.tables:
+        for column in table.columns:
+            if column.identity:
+                name = (qualified(plan.schema, table.target), column.target)
+                cursor.execute("SELECT pg_get_serial_sequence(%s, %s)", name)
+                found.append(cursor.fetchone()[0])
+    return found

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from . import ddl, idmap, quarantine
+from . import ddl, existing, idmap, quarantine
 from .errors import CutoverError
 from .packer import COPY_HEADER, COPY_TRAILER, Packer, Row, refuse_row
 from .plan.model import Plan
@@ -18,7 +18,7 @@ from .ranges import Range, Rows, dump, load, plan_ranges, read
 from .source.connect import open_readonly
 from .structure import check_structure
 from .target.catalog import OWN_SCHEMA
-from .target.connect import connect, explain, qualified, quote
+from .target.connect import connect, explain, quote
 from .workers import run
 
 _OWN = quote(OWN_SCHEMA)
@@ -142,13 +142,18 @@ def _prepare(
             if row == (position, plan.fingerprint()):
                 cursor.execute(f"SELECT table_name, number, low, high FROM {_OWN}.ranges WHERE rows IS NULL")
                 left = [Range(name, number, load(low), load(high)) for name, number, low, high in cursor.fetchall()]
+                if left and plan.mode == "existing":
+                    existing.check_structure(cursor, plan)
                 if left or not start_over:
                     return _sorted(plan, left), True
             ddl.check_replaceable(cursor, replace)
-            # Made anew, not emptied: an earlier copy may have left keys and indexes that would slow this one.
-            for statement in ddl.replace_tables(cursor, plan):
-                cursor.execute(statement)
-            ddl.record_tables(cursor, plan)
+            if plan.mode == "existing":
+                existing.begin(cursor, plan)
+            else:
+                # Made anew, not emptied: an earlier copy may have left keys and indexes that would slow this one.
+                for statement in ddl.replace_tables(cursor, plan):
+                    cursor.execute(statement)
+                ddl.record_tables(cursor, plan)
             cursor.execute(f"INSERT INTO {_OWN}.copy (position, plan) VALUES (%s, %s)", (position, plan.fingerprint()))
             pieces = [piece for table in plan.tables for piece in plan_ranges(source, table)]
             cursor.executemany(
@@ -207,10 +212,8 @@ def _worker(source_path: str, target_url: str, plan: Plan) -> Callable[[Range], 
                     raise CutoverError(f"table {piece.table}: another run started the copy over meanwhile.")
                 if not record[0]:
                     return Copied(0, 0, 0.0, {})
-                cursor.copy_expert(
-                    f"COPY {qualified(plan.schema, table.target)} ({columns}) FROM STDIN WITH (FORMAT binary)",
-                    stream,
-                )
+                with existing.receiver(cursor, plan, table, columns) as receiver:
+                    cursor.copy_expert(f"COPY {receiver} ({columns}) FROM STDIN WITH (FORMAT binary)", stream)
                 quarantine.copy(cursor, table, aside)
                 if table.uuid_key is not None:
                     idmap.copy(cursor, table, keys, packer.fields[table.uuid_key.name])

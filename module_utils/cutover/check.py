@@ -106,7 +106,7 @@ def _worker(source_path: str, plan: Plan) -> Callable[[Range], _Result]:
                 if tally is None:
                     key = row_name(table, row, rowid)
                     first = Refusal(table.name, column.name, key, sample(value), reason)
-                    others = Alternatives(column.codec, column.type, column.rules)
+                    others = Alternatives(column.codec, column.type, column.rules, table.seeded is not None)
                     tally = tallies[column.name] = _Tally(0, piece.number, first, others)
                 tally.count += 1
                 tally.others.refused(value)

@@ -114,6 +114,8 @@ def create_tables(connection: Any, plan: Plan, replace: bool = False, check_mode
     The connection must not be in autocommit. Raises Refused, TargetError.
     """
     statements: list[str] = []
+    if plan.mode == "existing":
+        raise Refused("the plan is for tables that exist; they are not created.")
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute("SELECT to_regclass(%s)", (f"{OWN_SCHEMA}.migration",))
@@ -121,7 +123,7 @@ def create_tables(connection: Any, plan: Plan, replace: bool = False, check_mode
             if known:
                 # One definer at a time; the lock ends with the transaction.
                 cursor.execute(f"LOCK TABLE {OWN}.migration IN EXCLUSIVE MODE")
-            stored = _stored_plan(cursor, plan.name) if known else None
+            stored = stored_plan(cursor, plan.name) if known else None
             existing = _existing(cursor) if known else {}
             wanted = set(_made(plan))
             if stored == plan.fingerprint() and wanted <= {name for name, there in existing.items() if there}:
@@ -150,7 +152,7 @@ def replace_tables(cursor: Any, plan: Plan) -> list[str]:
     existing = sorted(name for name, there in _existing(cursor).items() if there)
     cursor.execute(f"SELECT bool_or(was_in_use) FROM {OWN}.migration")
     if cursor.fetchone()[0]:
-        kept = _free_schema(cursor)
+        kept = free_schema(cursor)
         room = [f"CREATE SCHEMA {quote(kept)}", f"REVOKE ALL ON SCHEMA {quote(kept)} FROM PUBLIC"]
         room += [f"ALTER TABLE {qualified(*name)} SET SCHEMA {quote(kept)}" for name in existing]
         room.append(f"UPDATE {OWN}.migration SET was_in_use = false")
@@ -167,7 +169,7 @@ def replace_tables(cursor: Any, plan: Plan) -> list[str]:
     ]
 
 
-def _free_schema(cursor: Any, prefix: str = KEPT_PREFIX) -> str:
+def free_schema(cursor: Any, prefix: str = KEPT_PREFIX) -> str:
     """The first free name of a schema for kept tables."""
     number = 1
     while True:
@@ -222,7 +224,8 @@ def check_replaceable(cursor: Any, replace: bool) -> None:
         )
 
 
-def _stored_plan(cursor: Any, name: str) -> str | None:
+def stored_plan(cursor: Any, name: str) -> str | None:
+    """The fingerprint of the plan that the database holds. Raises TargetError when it is of another migration."""
     cursor.execute(f"SELECT name, plan FROM {OWN}.migration")
     rows = dict(cursor.fetchall())
     if rows and name not in rows:
@@ -274,7 +277,7 @@ def _room_for_quarantine(cursor: Any, quarantined: str) -> list[str]:
             "Bring back what is needed. Then -e cutover_finalize_quarantine=keep keeps the table in a schema of its own, "
             "-e cutover_finalize_quarantine=drop drops it."
         )
-    name = quote(_free_schema(cursor, QUARANTINE_PREFIX))
+    name = quote(free_schema(cursor, QUARANTINE_PREFIX))
     return [
         f"CREATE SCHEMA {name}",
         f"REVOKE ALL ON SCHEMA {name} FROM PUBLIC",

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import idmap
+from . import existing, idmap
 from .ddl import foreign_key, index, primary_key, validate
 from .errors import Refused
 from .plan.model import Plan, PlanTable
@@ -27,6 +27,8 @@ def finish(
     The connection must be in autocommit: each step stays done, a second run adds what is missing.
     Raises Refused when the rows contradict a constraint, TargetError for everything else.
     """
+    if plan.mode == "existing":
+        return existing.finish(connection, plan, sequences, check_mode)
     run: list[str] = []
     if not check_mode:
         # The server finishes a statement of a killed run before it notices; two that build one index would fail.

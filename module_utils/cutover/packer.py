@@ -191,7 +191,7 @@ def refuse_row(packer: Packer, row: Row) -> None:
     found = [one for one in every if one[0].refused != "quarantine"] or every
     refusals: list[Refusal] = []
     for column, value, reason in found:
-        others = Alternatives(column.codec, column.type, column.rules)
+        others = Alternatives(column.codec, column.type, column.rules, packer.table.seeded is not None)
         others.refused(value)
         decide = deciding(packer.table.name, column, others.best())
         refusals.append(

@@ -20,7 +20,13 @@ def check_structure(source_path: str, plan: Plan) -> None:
     finally:
         connection.close()
     left_out = {entry.object for entry in plan.not_carried if entry.kind == "table"}
-    there = {(table.name, column.name) for table in described for column in table.columns if table.name not in left_out}
+    columns = {entry.object for entry in plan.not_carried if entry.kind == "column"}
+    there = {
+        (table.name, column.name)
+        for table in described
+        for column in table.columns
+        if table.name not in left_out and f"{table.name}.{column.name}" not in columns
+    }
     planned = {(table.name, column.name) for table in plan.tables for column in table.columns}
     changed = sorted({table for table, _ in there ^ planned})
     if changed:

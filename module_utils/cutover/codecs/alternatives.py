@@ -12,6 +12,8 @@ from typing import Any
 from ..errors import Unfit
 from . import CODECS
 from .base import Rules, Stored, base_type
+from .fills import fillers
+from .narrow import narrowed
 
 #: (codec, type, rules)
 Choice = tuple[str, str, Rules]
@@ -56,11 +58,13 @@ _WIDER: dict[str, tuple[Choice, ...]] = {
 class Alternatives:
     """The choices that accept every value refused so far in one column."""
 
-    def __init__(self, codec: str, type_name: str, rules: Rules) -> None:
-        choices = [c for c in _WIDER.get(codec, ()) if c != (codec, type_name, rules)]
+    def __init__(self, codec: str, type_name: str, rules: Rules, fixed: bool = False) -> None:
+        """fixed: the type is that of a table that exists; only codecs that fill it are proposed."""
+        wider = fillers(type_name) if fixed else _WIDER.get(codec, ())
+        choices = [c for c in wider if c != (codec, type_name, rules)]
         if codec == "text" and "as_text" in rules:
             choices = [c for c in choices if c[::2] != ("text", ())]
-        if codec == "integer" and base_type(type_name) == "bigint":
+        if codec == "integer" and not fixed and base_type(type_name) == "bigint":
             choices = [c for c in choices if c[0] != "integer"]
         self._left: list[Choice] = choices
 
@@ -88,7 +92,7 @@ class Alternatives:
 def _accepts(choice: Choice, value: Stored) -> bool:
     codec, type_name, rules = choice
     try:
-        CODECS[codec].wire(type_name, rules)(value)
+        narrowed(CODECS[codec], type_name).wire(type_name, rules)(value)
         CODECS[codec].canonical(type_name, rules)(value)
     except Unfit:
         return False

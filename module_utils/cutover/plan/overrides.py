@@ -220,3 +220,7 @@ def _mapping(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise PlanError(f"{where}: must be a mapping, not {value!r}.")
     return dict(value)
+
+
+#: The same checks for the overrides of tables that exist.
+known, mapping = _known, _mapping

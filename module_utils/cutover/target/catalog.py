@@ -107,8 +107,8 @@ def own_tables(connection: Any) -> tuple[str, ...]:
         return tuple(row[0] for row in cursor.fetchall())
 
 
-def findings(server: Server, own: tuple[str, ...], source_bytes: int) -> list[Finding]:
-    """What of the target stands in the way of a migration."""
+def findings(server: Server, own: tuple[str, ...], source_bytes: int, empty: bool = True) -> list[Finding]:
+    """What of the target stands in the way of a migration. empty: whether it must hold no tables of others."""
     found: list[Finding] = []
     if server.version_number < OLDEST:
         found.append(
@@ -133,7 +133,7 @@ def findings(server: Server, own: tuple[str, ...], source_bytes: int) -> list[Fi
                 f"role {server.user} may not create schemas in {server.database}: GRANT CREATE ON DATABASE.",
             )
         )
-    if not server.may_fill:
+    if not server.may_fill and empty:
         found.append(
             Finding(
                 "error",
@@ -142,7 +142,7 @@ def findings(server: Server, own: tuple[str, ...], source_bytes: int) -> list[Fi
             )
         )
     foreign = [table for table in server.tables if table not in own]
-    if foreign:
+    if foreign and empty:
         shown = ", ".join(foreign[:5]) + (f" and {len(foreign) - 5} more" if len(foreign) > 5 else "")
         found.append(
             Finding(
