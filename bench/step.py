@@ -55,7 +55,9 @@ def _finish(request: Request) -> Any:
         tables = describe(source, request["source"]).tables
     sequences = {table.name: table.sequence for table in tables if table.sequence is not None}
     with closing(connect(request["url"], autocommit=True)) as connection:
-        return finish(connection, model.from_dict(request["plan"]), sequences)
+        return finish(
+            connection, model.from_dict(request["plan"]), sequences, url=request["url"], workers=request["workers"]
+        )
 
 
 def _verify(request: Request) -> Any:

@@ -40,6 +40,10 @@ options:
     description: Replace the tables also when they hold a finished copy.
     type: bool
     default: false
+  workers:
+    description: Sessions over which C(finish) builds indexes and checks foreign keys. 0 means one for each core.
+    type: int
+    default: 0
   quarantined:
     description:
       - What becomes of rows in quarantine when the migration's own tables are dropped. C(refuse) to drop anything while
@@ -77,7 +81,7 @@ from ansible.module_utils.cutover.finish import finish
 from ansible.module_utils.cutover.source.connect import open_readonly
 from ansible.module_utils.cutover.source.describe import describe
 from ansible.module_utils.cutover.target.connect import connect
-from ansible.module_utils.cutover_module import TARGET, plan_of, run
+from ansible.module_utils.cutover_module import TARGET, plan_of, run, workers_of
 
 
 def _sequences(path: str) -> dict[str, int]:
@@ -97,6 +101,7 @@ def main() -> None:
             "phase": {"type": "str", "choices": ["tables", "finish", "restored", "dropped"], "required": True},
             "source_path": {"type": "path"},
             "replace": {"type": "bool", "default": False},
+            "workers": {"type": "int", "default": 0},
             "quarantined": {"type": "str", "choices": ["refuse", "keep", "drop"], "default": "refuse"},
         },
         required_if=[
@@ -119,7 +124,14 @@ def main() -> None:
             elif params["phase"] == "tables":
                 queries = ddl.create_tables(connection, plan, params["replace"], module.check_mode)
             elif params["phase"] == "finish":
-                queries = finish(connection, plan, _sequences(params["source_path"]), module.check_mode)
+                queries = finish(
+                    connection,
+                    plan,
+                    _sequences(params["source_path"]),
+                    module.check_mode,
+                    url=params["target_url"],
+                    workers=workers_of(module),
+                )
             else:
                 queries = ddl.drop_own(connection, module.check_mode, params["quarantined"])
         finally:

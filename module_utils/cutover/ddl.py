@@ -67,6 +67,13 @@ def primary_key(plan: Plan, table: PlanTable) -> str:
     return f"ALTER TABLE {target} ADD CONSTRAINT {quote(name)} PRIMARY KEY ({_targets(table, table.primary_key)})"
 
 
+def primary_key_by_index(plan: Plan, table: PlanTable) -> tuple[str, str]:
+    """The same in two steps: a unique index, which may be built beside others, and its being made the key."""
+    name, target = quote(table.primary_key_name or ""), qualified(plan.schema, table.target)
+    build = f"CREATE UNIQUE INDEX {name} ON {target} ({_targets(table, table.primary_key)})"
+    return build, f"ALTER TABLE {target} ADD CONSTRAINT {name} PRIMARY KEY USING INDEX {name}"
+
+
 def index(plan: Plan, table: PlanTable, planned: PlanIndex) -> str:
     """CREATE INDEX, or a UNIQUE constraint. NOCASE folds ASCII only, and so does lower() under the collation C."""
     parts: list[str] = []

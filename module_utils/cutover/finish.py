@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import existing, idmap
-from .ddl import foreign_key, index, primary_key, validate
-from .errors import Refused
+from . import existing, idmap, sessions
+from .ddl import foreign_key, index, primary_key, primary_key_by_index, validate
 from .plan.model import Plan, PlanTable
+from .sessions import Step
 from .target.catalog import OWN_SCHEMA
-from .target.connect import explain, first_line, qualified, quote
+from .target.connect import qualified, quote
 
 
 def finish(
@@ -20,67 +20,94 @@ def finish(
     sequences: Mapping[str, int],
     check_mode: bool = False,
     validated: bool = True,
+    url: str | None = None,
+    workers: int = 1,
 ) -> list[str]:
     """Add keys, indexes and foreign keys that are missing, set sequences, ANALYZE; return the statements run.
 
     sequences: by table of the source, the highest value that its AUTOINCREMENT ever gave out.
     The connection must be in autocommit: each step stays done, a second run adds what is missing.
+    url, workers: with both, what takes long runs over that many sessions.
     Raises Refused when the rows contradict a constraint, TargetError for everything else.
     """
     if plan.mode == "existing":
         return existing.finish(connection, plan, sequences, check_mode)
-    run: list[str] = []
+    done: list[str] = []
     if not check_mode:
         # The server finishes a statement of a killed run before it notices; two that build one index would fail.
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", (OWN_SCHEMA,))
+        sessions.wait_for_others(connection)
     constraints, indexes = _present(connection, plan)
-
-    def execute(statement: str, table: PlanTable) -> None:
-        run.append(statement)
-        if check_mode:
-            return
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute(statement)
-        except connection.Error as error:
-            if getattr(error, "pgcode", "") in ("23505", "23503", "23502"):
-                raise Refused(
-                    f"table {table.name}: its rows contradict a constraint of PostgreSQL: {first_line(error)}. "
-                    "Mend the rows, or leave the constraint out in cutover_plan_overrides."
-                ) from None
-            raise explain(error, f"table {table.name}: {statement.split('(')[0].strip()}") from None
-
-    for table in plan.tables:
-        if table.primary_key and table.primary_key_name not in constraints:
-            execute(primary_key(plan, table), table)
-        for planned in table.indexes:
-            if planned.target not in indexes:
-                execute(index(plan, table, planned), table)
     with connection.cursor() as cursor:
         mapped = idmap.present(cursor)
-    for table in idmap.mapped(plan):
-        for name, create in idmap.indexes(table):
-            if name not in mapped:
-                execute(create, table)
-    for table in plan.tables:
-        for key in table.foreign_keys:
-            if key.target not in constraints:
-                execute(foreign_key(plan, table, key), table)
-    for table in plan.tables:
-        for key in table.foreign_keys:
-            if key.validate and validated and not constraints.get(key.target, False):
-                execute(validate(plan, table, key), table)
-    changed = bool(run)
+    # The largest first: what remains at the end is small, and the sessions end together.
+    tables = sorted(plan.tables, key=lambda table: -table.bytes)
+
+    def execute(groups: list[list[Step]], at_once: int = workers) -> None:
+        done.extend(step.statement for group in groups for step in group)
+        if not check_mode:
+            sessions.run(connection, url, [group for group in groups if group], at_once)
+
+    builds: list[list[Step]] = []
+    keys: list[Step] = []
+    for table in tables:
+        first, then = _primary_key(plan, table, constraints, indexes, split=url is not None and workers > 1)
+        builds += [[step] for step in first]
+        keys += then
+        builds += [[Step(index(plan, table, i), table.name)] for i in table.indexes if i.target not in indexes]
+        if table.uuid_key is not None:
+            builds += [[Step(sql, table.name)] for name, sql in idmap.indexes(table) if name not in mapped]
+    execute(builds)
+    execute([keys], 1)
+    execute(
+        [
+            [Step(foreign_key(plan, t, k), t.name)]
+            for t in tables
+            for k in t.foreign_keys
+            if k.target not in constraints
+        ],
+        1,
+    )
+    # VALIDATE locks its table against another VALIDATE: those of a table stay together.
+    execute(
+        [
+            [
+                Step(validate(plan, table, key), table.name)
+                for key in table.foreign_keys
+                if key.validate and validated and not constraints.get(key.target, False)
+            ]
+            for table in tables
+        ]
+    )
+    changed = bool(done)
     for table in plan.tables:
         statement = _set_sequence(
             connection, plan, table, max(sequences.get(table.name, 0), table.sequence_last or 0), check_mode
         )
-        run += [statement] if statement else []
+        done += [statement] if statement else []
     if changed:
-        for table in plan.tables:
-            execute(f"ANALYZE {qualified(plan.schema, table.target)}", table)
-    return run
+        execute([[Step(f"ANALYZE {qualified(plan.schema, table.target)}", table.name)] for table in tables])
+    return done
+
+
+def _primary_key(
+    plan: Plan, table: PlanTable, constraints: Mapping[str, bool], indexes: list[str], split: bool
+) -> tuple[list[Step], list[Step]]:
+    """What adds the primary key: what may run beside other indexes of the table, and what comes behind them.
+
+    ALTER TABLE keeps everybody else out while it builds an index; so where the table has other indexes, the index of the
+    key is built by itself (``split``) and made the key in the end.
+    """
+    name = table.primary_key_name
+    if not table.primary_key or name is None or name in constraints:
+        return [], []
+    build, use = primary_key_by_index(plan, table)
+    if name in indexes:
+        return [], [Step(use, table.name)]
+    if split and table.indexes:
+        return [Step(build, table.name)], [Step(use, table.name)]
+    return [Step(primary_key(plan, table), table.name)], []
 
 
 def _present(connection: Any, plan: Plan) -> tuple[dict[str, bool], list[str]]:

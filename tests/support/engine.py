@@ -99,11 +99,11 @@ def copy(
     return bulk.copy(str(path), url, plan, position, workers, replace=replace)
 
 
-def finish(path: Path, url: str, plan: Plan) -> list[str]:
+def finish(path: Path, url: str, plan: Plan, workers: int = 2) -> list[str]:
     """Add keys, indexes, foreign keys and sequences."""
     sequences = {t.name: t.sequence for t in described(path).tables if t.sequence is not None}
     with closing(connect(url, autocommit=True)) as connection:
-        return finishing.finish(connection, plan, sequences)
+        return finishing.finish(connection, plan, sequences, url=url, workers=workers)
 
 
 def verify(path: Path, url: str, plan: Plan, workers: int = 2) -> dict[str, Any]:
