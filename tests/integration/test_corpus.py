@@ -15,6 +15,7 @@ import psycopg2
 import pytest
 
 from corpus import ANY, CASES, Case, fill
+from cutover.codecs import CODECS
 from cutover.errors import Finding
 from support.engine import Migrated, checked, errors, merged, migrate, planned
 from support.independent import fetch, in_postgresql, in_sqlite, quoted, shown
@@ -121,6 +122,18 @@ def test_values_that_a_rule_touched_are_counted(run: Run, name: str) -> None:
         if line["table"] == name:
             counted[line["column"]] += line["count"]
     assert counted == Counter(CASES[name].touched)
+
+
+def test_every_rule_has_a_case() -> None:
+    used = {
+        rule
+        for case in CASES.values()
+        for entry in case.decided.get("columns", {}).values()
+        for rule in entry.get("rules", ())
+    }
+    # Those for the narrower types of the application's own tables: see test_codecs_of_existing_tables.
+    elsewhere = {"round_to_real", "pad"}
+    assert {rule for codec in CODECS.values() for rule in codec.rules} - used == elsewhere
 
 
 def test_no_rule_is_applied_that_nobody_named(run: Run) -> None:
