@@ -70,6 +70,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.cutover.check import check_values
 from ansible.module_utils.cutover.errors import Finding, TargetError
+from ansible.module_utils.cutover.fitting import check_kept, check_unique
 from ansible.module_utils.cutover.plan.model import Plan
 from ansible.module_utils.cutover.structure import check_references
 from ansible.module_utils.cutover.target import catalog
@@ -77,7 +78,7 @@ from ansible.module_utils.cutover.target.connect import connect
 from ansible.module_utils.cutover_module import LONG, PLAN, SOURCE, plan_of, run, workers_of
 
 
-def _target(url: str, plan: Plan) -> tuple[dict[str, Any], list[Finding]]:
+def _target(url: str, plan: Plan, source_path: str | None) -> tuple[dict[str, Any], list[Finding]]:
     try:
         connection = connect(url, autocommit=True)
     except TargetError as error:
@@ -85,7 +86,10 @@ def _target(url: str, plan: Plan) -> tuple[dict[str, Any], list[Finding]]:
     try:
         server = catalog.inspect(connection, plan.schema)
         own = catalog.own_tables(connection)
-        return server.as_dict(), catalog.findings(server, own, plan.source["size_bytes"], empty=plan.mode != "existing")
+        found = catalog.findings(server, own, plan.source["size_bytes"], empty=plan.mode != "existing")
+        if source_path is not None and plan.mode == "existing":
+            found += check_kept(source_path, connection, plan)
+        return server.as_dict(), found
     finally:
         connection.close()
 
@@ -109,9 +113,11 @@ def main() -> None:
         found: list[Finding] = []
         target: dict[str, Any] = {}
         if params["target_url"]:
-            target, found = _target(params["target_url"], plan)
+            target, found = _target(params["target_url"], plan, params["source_path"] if params["values"] else None)
         if params["values"]:
             found += check_references(params["source_path"], plan)
+            if plan.mode == "existing":
+                found += check_unique(params["source_path"], plan)
             found += check_values(params["source_path"], plan, workers_of(module), params["progress_file"])
         return {"findings": [finding.as_dict() for finding in found], "target": target, "changed": False}
 

@@ -18,6 +18,7 @@ from .plan.model import Plan, PlanTable
 from .target.catalog import OWN_SCHEMA
 from .target.connect import explain, qualified, quote
 from .target.describe import describe_with, sequences_of
+from .target.rows import only_here
 
 _LOCK_TIMEOUT = "10s"
 _OURS = f"xmin IN (SELECT xmin FROM {OWN}.ranges)"
@@ -90,6 +91,11 @@ def begin(cursor: Any, plan: Plan) -> None:
             cursor.execute(f"CREATE TABLE {qualified(kept, table.target)} AS TABLE {target}")
         if rows and table.seeded == "replace":
             cursor.execute(f"TRUNCATE ONLY {target}")
+        if table.seeded == "keep":
+            names = ", ".join(_key(table))
+            cursor.execute(f"DROP TABLE IF EXISTS {only_here(plan, table)}")
+            # Every row that is there; those that the source brings as well are struck off while it is copied.
+            cursor.execute(f"CREATE TABLE {only_here(plan, table)} AS SELECT {names} FROM {target}")
         cursor.execute(
             f"INSERT INTO {OWN}.loaded VALUES (%s, %s, %s, %s, %s, %s)",
             (
@@ -197,11 +203,17 @@ def receiver(cursor: Any, plan: Plan, table: PlanTable, columns: str) -> Iterato
         f"CREATE TEMPORARY TABLE pgcutover_stage ON COMMIT DROP AS SELECT {columns} FROM {target} WITH NO DATA"
     )
     yield "pg_temp.pgcutover_stage"
-    same = " AND ".join(f"t.{quote(table.column(n).target)} = s.{quote(table.column(n).target)}" for n in table.key)
+    same = " AND ".join(f"t.{name} = s.{name}" for name in _key(table))
+    cursor.execute(f"DELETE FROM {only_here(plan, table)} AS t USING pg_temp.pgcutover_stage AS s WHERE {same}")
     cursor.execute(
         f"INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM pg_temp.pgcutover_stage AS s"
         f" WHERE NOT EXISTS (SELECT FROM {target} AS t WHERE {same})"
     )
+    cursor.execute("DROP TABLE pg_temp.pgcutover_stage")
+
+
+def _key(table: PlanTable) -> list[str]:
+    return [quote(table.column(name).target) for name in table.key]
 
 
 def finish(connection: Any, plan: Plan, sequences: Mapping[str, int], check_mode: bool = False) -> list[str]:

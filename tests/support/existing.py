@@ -11,6 +11,7 @@ from typing import Any
 from cutover import existing
 from cutover.check import check_values
 from cutover.errors import Finding
+from cutover.fitting import check_kept, check_unique
 from cutover.plan.existing import derive_existing
 from cutover.plan.model import Plan
 from cutover.plan.model import from_dict as plan_from_dict
@@ -44,9 +45,12 @@ def planned(path: Path, url: str, overrides: Mapping[str, Any] | None = None) ->
     return plan, findings
 
 
-def checked(path: Path, plan: Plan) -> list[Finding]:
-    """What the check of every value and reference finds."""
-    return check_references(str(path), plan) + check_values(str(path), plan, workers=1)
+def checked(path: Path, url: str, plan: Plan) -> list[Finding]:
+    """What the check of every value, reference, unique key and kept row finds."""
+    with closing(connect(url)) as connection:
+        found = check_kept(str(path), connection, plan)
+    found += check_references(str(path), plan) + check_unique(str(path), plan)
+    return found + check_values(str(path), plan, workers=1)
 
 
 def prepare(url: str, plan: Plan, replace: bool = False) -> list[str]:
@@ -64,7 +68,7 @@ def undo(url: str) -> list[str]:
 def migrate(path: Path, url: str, overrides: Mapping[str, Any] | None = None) -> Migrated:
     """Describe, plan, check, copy, finish, verify. Errors among the findings fail the test."""
     plan, findings = planned(path, url, overrides)
-    findings = findings + checked(path, plan)
+    findings = findings + checked(path, url, plan)
     assert errors(findings) == []
     prepare(url, plan)
     copied = copy(path, url, plan)

@@ -63,7 +63,7 @@ def derive_existing(
         alias = next((c for c in planned[table.name] if c.name == table.rowid_alias and c.codec == "integer"), None)
         ordered = alias is not None and any(k.columns == (alias.target,) for k in goal.keys) and bool(key)
         tables.append(
-            PlanTable(
+            made := PlanTable(
                 name=table.name,
                 target=goal.name,
                 rows=profile.rows,
@@ -79,6 +79,11 @@ def derive_existing(
                 seeded=decided.seeded(table.name) or "empty",
             )
         )
+        if made.seeded == "keep" and not made.key:
+            message = (
+                "seeded: keep needs a key to tell which rows are there already, and the table has none; say replace"
+            )
+            findings.append(Finding("error", message, made.name, decide={"tables": {made.name: {"seeded": "replace"}}}))
     findings += _left_alone(target, {table.target for table in tables}, decided)
     facts = {
         "path": source.path,

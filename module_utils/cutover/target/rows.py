@@ -9,6 +9,7 @@ from typing import Any
 from ..canonical import forms
 from ..plan.codec import codec_of
 from ..plan.model import Plan, PlanTable
+from .catalog import OWN_SCHEMA
 from .connect import qualified, quote
 
 #: Blocks of 8 KiB that one task of a multiset reads.
@@ -23,6 +24,23 @@ Query = tuple[str, tuple[Any, ...]]
 def column_texts(table: PlanTable) -> list[str]:
     """The canonical SQL expression of each column."""
     return [codec_of(c).canonical_sql(quote(c.target), c.type) for c in table.columns]
+
+
+def only_here(plan: Plan, table: PlanTable) -> str:
+    """Where the keys are noted of rows that a table has kept and the source does not have."""
+    return qualified(OWN_SCHEMA, f"only_here_{plan.tables.index(table)}")
+
+
+def relation(plan: Plan, table: PlanTable) -> str:
+    """What is compared with the source: the table, without the rows that it kept beside the source's."""
+    target = qualified(plan.schema, table.target)
+    if table.seeded != "keep":
+        return target
+    same = " AND ".join(f"k.{name} = t.{name}" for name in (quote(table.column(n).target) for n in table.key))
+    return (
+        f"(SELECT t.ctid, t.* FROM {target} AS t WHERE NOT EXISTS (SELECT FROM {only_here(plan, table)} AS k WHERE {same}))"
+        ' AS "pg-cutover kept"'
+    )
 
 
 def row_form(table: PlanTable) -> str:
@@ -50,7 +68,7 @@ def digest_query(plan: Plan, table: PlanTable, low: tuple[Any, ...] | None, high
     return (
         (
             f"SELECT count(*), encode(sha256(coalesce(string_agg({_ROW}, ''::bytea), '')), 'hex') FROM"
-            f" (SELECT {form} AS {_ROW} FROM {_escaped(qualified(plan.schema, table.target))}"
+            f" (SELECT {form} AS {_ROW} FROM {_escaped(relation(plan, table))}"
             f" WHERE {condition} ORDER BY {_escaped(key)}) AS ordered"
         ),
         values,
@@ -80,7 +98,7 @@ def bucket_query(plan: Plan, table: PlanTable, blocks: Sequence[int | None]) -> 
     return (
         (
             "SELECT get_byte(digest, 0), count(*), sum(('x' || encode(substr(digest, 2, 7), 'hex'))::bit(56)::bigint)"
-            f" FROM (SELECT {_digest(table)} AS digest FROM {_escaped(qualified(plan.schema, table.target))}"
+            f" FROM (SELECT {_digest(table)} AS digest FROM {_escaped(relation(plan, table))}"
             f" WHERE {condition} OFFSET 0) AS digests GROUP BY 1"
         ),
         values,
@@ -89,7 +107,7 @@ def bucket_query(plan: Plan, table: PlanTable, blocks: Sequence[int | None]) -> 
 
 def digests_query(plan: Plan, table: PlanTable, buckets: Sequence[int]) -> Query:
     """(digest) of every row in the given buckets."""
-    target = _escaped(qualified(plan.schema, table.target))
+    target = _escaped(relation(plan, table))
     return (
         (
             f"SELECT digest FROM (SELECT {_digest(table)} AS digest FROM {target} OFFSET 0) AS digests"
@@ -101,7 +119,7 @@ def digests_query(plan: Plan, table: PlanTable, buckets: Sequence[int]) -> Query
 
 def rows_by_digest_query(plan: Plan, table: PlanTable, digests: Sequence[bytes]) -> Query:
     """(digest, canonical text of each column …) of the rows with the given digests."""
-    target, digest = _escaped(qualified(plan.schema, table.target)), _digest(table)
+    target, digest = _escaped(relation(plan, table)), _digest(table)
     return f"SELECT {digest}, {_texts(table)} FROM {target} WHERE {digest} = ANY(%s)", (list(digests),)
 
 
@@ -113,12 +131,17 @@ def ordered_rows_query(
     key = _escaped(quote(table.column(table.primary_key[0]).target))
     return (
         (
-            f"SELECT {key}, {_texts(table)} FROM {_escaped(qualified(plan.schema, table.target))}"
+            f"SELECT {key}, {_texts(table)} FROM {_escaped(relation(plan, table))}"
             # By position: the name of the key would mean its text as well.
             f" WHERE {condition} ORDER BY 1"
         ),
         values,
     )
+
+
+def rows_query(schema: str, table: PlanTable, most: int) -> Query:
+    """(canonical text of each column …) of the first rows of the table, or of its copy in another schema."""
+    return f"SELECT {_texts(table)} FROM {_escaped(qualified(schema, table.target))} LIMIT %s", (most,)
 
 
 def _texts(table: PlanTable) -> str:
