@@ -30,7 +30,8 @@ _PLAIN = {
     "jsonb": "jsonb",
     "date": "date",
     "time": "time",
-    "interval": "interval",
+    "inet": "inet",
+    "cidr": "cidr",
 }
 _INSTANTS = frozenset({"timestamp", "timestamptz"})
 _EPOCHS = frozenset({"epoch_s", "epoch_ms", "epoch_us"})
@@ -51,7 +52,11 @@ def fit(column: Column, stored: ColumnProfile, target: TargetColumn) -> str:
         return _uuid(stored)
     if base in _INSTANTS:
         return _instant(column, stored, base)
-    codec = _PLAIN.get(base)
+    if base == "interval":
+        # Microseconds, as Django stores them; an instant after 1970-01-01, as SQLAlchemy does.
+        codec: str | None = "interval_since_epoch" if stored.texts > stored.integers else "interval_us"
+    else:
+        codec = _PLAIN.get(base)
     if codec is None or codec not in CODECS:
         shown = target.type if target.domain is None else f"{target.domain} ({target.type})"
         raise Unfillable(f"is {shown} in PostgreSQL, which no codec fills")
