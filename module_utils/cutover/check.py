@@ -75,8 +75,8 @@ def _finding(plan: Plan, table: str, name: str, tally: _Tally) -> Finding:
     reason = tally.first.reason
     if column.declared:
         reason = f"{reason} (declared {column.declared}, carried as {column.type})"
-    if decide is None:
-        reason += "; no codec takes these values, the data has to be mended"
+    if tally.others.best() is None and plan.table(table).column(name).key_of is None:
+        reason += "; no codec takes all of these values: the entry sets their rows aside"
     first = tally.first
     return Refusal(table, name, first.key, first.value, reason, decide).as_finding(tally.count)
 

@@ -113,14 +113,18 @@ _EXPECTED: dict[str, dict[str, _Cell]] = {
 def _case(declared: str, storage: str, cell: _Cell) -> Case:
     name = f"{declared or 'nothing declared'} of {storage}"
     refused = []
+    more: dict[str, Any] = {}
     if cell.says is not None:
-        refused = [Refusal("v", cell.says.replace("*", storage), cell.decide)]
+        refused = [Refusal("v", cell.says.replace("*", storage), cell.decide or {"refused": "quarantine"})]
+        if cell.decide is None:
+            # The whole row is set aside.
+            more = {"becomes": [(1, None)]}
     return one(
         name,
         {"v": (declared, cell.kind)},
         [(None,), (_VALUES[storage],)],
         refused=refused,
-        mended=bool(refused) and cell.decide is None,
+        **more,
     )
 
 

@@ -98,9 +98,15 @@ ISO = [
     ),
     one(
         "fractions finer than a microsecond",
-        {"v": ("DATETIME", "text")},
+        {"v": ("DATETIME", None)},
         [("2024-02-29 12:00:00.123456789",), ("2024-02-29 12:00:00",)],
-        refused=[Refusal("v", "text is no ISO 8601 timestamp (YYYY-MM-DD HH:MM:SS with at most 6 decimals)", _TEXT)],
+        refused=[Refusal(
+            "v",
+            "text is no ISO 8601 timestamp (YYYY-MM-DD HH:MM:SS with at most 6 decimals)",
+            {"codec": "iso_timestamp", "type": "timestamp", "rule": "truncate_to_us"},
+        )],
+        touched={"v": 1},
+        becomes=_numbered(dt.datetime(2024, 2, 29, 12, 0, 0, 123456), dt.datetime(2024, 2, 29, 12)),  # noqa: DTZ001
     ),
     one(
         "moments that no calendar has",
@@ -116,8 +122,29 @@ ISO = [
     ),
     one(
         "Julian days",
-        {"v": ("DATETIME", "real")},
+        {"v": ("DATETIME", "julian")},
         [(2460370.25,), (2440587.5,)],
+        types={"v": "timestamp without time zone"},
+    ),
+    one(
+        "Julian days between microseconds",
+        {"v": ("DATETIME", None)},
+        [(2460370.123,), (2440587.5,)],
+        refused=[Refusal("v", "has a fraction finer than a microsecond", {"codec": "julian", "type": "timestamp", "rule": "round_to_ms"})],
+        touched={"v": 1},
+        # As SELECT strftime('%f', 2460370.123) says.
+        becomes=_numbered(dt.datetime(2024, 2, 29, 14, 57, 7, 200000), dt.datetime(1970, 1, 1)),  # noqa: DTZ001
+    ),
+    one(
+        "seconds with a fraction",
+        {"v": ("DATETIME", "instant of a real")},
+        [(1700000000.5,), (1700000000.123456,), (1700000001,)],
+        types={"v": "timestamp with time zone"},
+    ),
+    one(
+        "reals that are no points in time",
+        {"v": ("DATETIME", "real")},
+        [(45123.25,), (2440587.5,)],
         refused=[Refusal("v", "2 values of a column declared DATETIME are reals (Julian days or seconds with a fraction)", _DOUBLE)],
     ),
 ]  # fmt: skip
@@ -150,6 +177,14 @@ INTERVALS = [
     one("intervals in microseconds, as Django stores them", {"v": ("bigint", "integer")}, [(1,), (-86_400_000_000,), (10**15,)], types={"v": "bigint"}),
     one("intervals as an instant after 1970, as SQLAlchemy stores them", {"v": ("DATETIME", "iso")}, [("1970-01-01 00:00:01.500000",), ("1970-02-10 03:00:00.000000",)],
         types={"v": "timestamp without time zone"}),
+]  # fmt: skip
+
+INTERVALS += [
+    one("intervals in microseconds by the plan", {"v": ("bigint", "interval")}, [(1,), (-86_400_000_000,), (-1,), (10**15,)],
+        decided=column("v", codec="interval_us"), types={"v": "interval"}),
+    one("intervals after 1970 by the plan", {"v": ("DATETIME", "interval since 1970")}, [("1970-01-01 00:00:01.500000",), ("1969-12-31 22:00:00.000000",)],
+        decided=column("v", codec="interval_since_epoch"), types={"v": "interval"}),
+    one("days since 1970 by the plan", {"v": ("DATE", "days")}, [(0,), (19_000,), (-1,)], decided=column("v", codec="date_days"), types={"v": "date"}),
 ]  # fmt: skip
 
 CASES = [*EPOCHS, *ISO, *DAYS, *INTERVALS]

@@ -108,9 +108,18 @@ NUMBERS = [
     one("booleans", {"v": ("BOOLEAN", "boolean"), "w": ("bool", "boolean")}, [(0, 1), (1, 0), (None, None)], types={"v": "boolean", "w": "boolean"}),
     one(
         "booleans in words",
-        {"v": ("BOOLEAN", "text")},
+        {"v": ("BOOLEAN", "spelled")},
         [("t",), ("f",), ("true",), ("FALSE",), ("yes",), ("no",), ("on",), ("off",), ("Y",), ("N",)],
-        refused=[Refusal("v", "holds text that is neither 0 nor 1: no boolean", _AS_TEXT, count=10)],
+        refused=[Refusal("v", "holds text that is neither 0 nor 1: no boolean", {"codec": "boolean", "type": "boolean", "rule": "spelled"}, count=10)],
+        touched={"v": 10},
+    ),
+    one("booleans in one spelling", {"v": ("BOOLEAN", "spelled"), "w": ("bool", "spelled")}, [("t", "FALSE"), ("f", "TRUE"), ("t", None)],
+        types={"v": "boolean", "w": "boolean"}),
+    one(
+        "booleans and words that are none",
+        {"v": ("BOOLEAN", "text")},
+        [("t",), ("maybe",)],
+        refused=[Refusal("v", "holds text that is neither 0 nor 1: no boolean", _AS_TEXT, count=2)],
     ),
     one(
         "booleans and another number",
@@ -129,8 +138,8 @@ NUMBERS = [
         "numbers, text and bytes without a declared type",
         {"v": ("", None)},
         [(5,), ("five",), (b"\x05",), ("six",)],
-        refused=[Refusal("v", "holds integer where the codec takes text", None, count=2)],
-        mended=True,
+        refused=[Refusal("v", "holds integer where the codec takes text", {"refused": "quarantine"}, count=2)],
+        becomes=[(2, "five"), (4, "six")],
     ),
 ]  # fmt: skip
 

@@ -87,7 +87,7 @@ def test_preflight_says_what_the_case_states_and_nothing_else(run: Run, name: st
             assert finding.decide is not None
         if refusal.decide is not None and refusal.decide is not ANY:
             entry = dict(refusal.decide)
-            if finding.column is not None and entry.keys() & {"codec", "target"}:
+            if finding.column is not None and entry.keys() & {"codec", "target", "refused"}:
                 entry = {"columns": {finding.column: entry}}
             assert finding.decide == {"tables": {name: entry}}
 

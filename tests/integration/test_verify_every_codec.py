@@ -11,6 +11,7 @@ from typing import Any
 
 from conftest import MakeSqlite
 from cutover.codecs import CODECS, base_type
+from cutover.codecs.numbers import SPELLINGS
 from cutover.compare import CAP
 from support.engine import migrate, verify
 from support.independent import execute
@@ -48,6 +49,16 @@ SAMPLES: dict[tuple[str, str | None], list[Any]] = {
     ("inet", None): [b"192.0.2.1", b"::ffff:192.0.2.1", b"2001:db8::1"],
     ("uuid_hex", None): [b"6f9619ff8b86d011b42d00cf4fc964ff"],
     ("uuid_bytes", None): [bytes(range(16))],
+    ("epoch_real", None): [1_700_000_000.5, 1_700_000_000.123456, -1],
+    ("epoch_real", "round_to_us"): [1_700_000_000.1234567],
+    ("epoch_real", "truncate_to_us"): [1_700_000_000.1234567],
+    ("julian", None): [2_460_000.5, 2_440_587.5],
+    ("julian", "round_to_ms"): [2_460_000.123],
+    ("julian", "round_to_us"): [2_460_000.123],
+    ("date_days", None): [0, 19_000, -5],
+    ("interval_us", None): [0, 5_400_000_000, -1],
+    ("interval_since_epoch", None): [b"1970-01-02 01:30:00.000000", b"1969-12-31 23:59:59.999999"],
+    **{(codec.name, None): [value.encode() for value in codec.spellings] for codec in SPELLINGS},
     ("utc_timestamp", None): [b"2024-02-29 12:00:00"],
     ("utc_timestamp", "date_as_midnight"): [b"2024-02-29", b"2024-02-29 00:00:01"],
 }

@@ -56,6 +56,13 @@ MEANINGS: dict[str, Callable[[Any], Any]] = {
     "bytes": _bytes,
     "number as text": lambda v: v if isinstance(v, str) else repr(v),
     "microseconds": lambda v: _1970 + dt.timedelta(microseconds=v),
+    "spelled": lambda v: v.lower() in ("t", "true", "y", "yes", "on", "1"),
+    # Noon of the Julian day 2,440,588 was that of 1970-01-01.
+    "julian": lambda v: dt.datetime(1970, 1, 1) + dt.timedelta(days=v - 2_440_587.5),  # noqa: DTZ001
+    "instant of a real": lambda v: _1970 + dt.timedelta(microseconds=int(Decimal(repr(v)) * 1_000_000)),
+    "interval": lambda v: dt.timedelta(microseconds=v),
+    "interval since 1970": lambda v: dt.datetime.fromisoformat(v) - dt.datetime(1970, 1, 1),  # noqa: DTZ001
+    "days": lambda v: dt.date(1970, 1, 1) + dt.timedelta(days=v),
     "seconds without zone": lambda v: (_1970 + dt.timedelta(seconds=v)).replace(tzinfo=None),
 }
 #: Kind → how its column is read from PostgreSQL, where Python's own type for it would lose something.
@@ -107,6 +114,7 @@ def in_postgresql(url: str, table: str, kinds: dict[str, str]) -> Counter[Any]:
         psycopg2.extras.register_default_jsonb(connection, loads=lambda text: json.loads(text, **exact))  # type: ignore[arg-type]
         with connection.cursor() as cursor:
             cursor.execute("SET timezone = 'America/St_Johns'")
+            cursor.execute("SET intervalstyle = 'postgres'")
             cursor.execute(f"SELECT {columns} FROM public.{quoted(table)}")
             return Counter(tuple(map(shown, row)) for row in cursor.fetchall())
 

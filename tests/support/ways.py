@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cutover.codecs import CODECS
 from cutover.codecs.narrow import narrowed
 from cutover.codecs.network import host
+from cutover.codecs.numbers import SPELLINGS
 from cutover.codecs.ruled import Ruled
 from cutover.errors import Unfit
 from support import stored
@@ -127,4 +128,16 @@ MADE_FOR: dict[str, st.SearchStrategy[Any]] = {
     "uuid_hex": st.uuids().map(lambda u: stored.text(u.hex)),
     "uuid_bytes": st.uuids().map(lambda u: u.bytes),
     "utc_timestamp": st.one_of(stored.ISO_TEXTS, stored.DATES),
+    "epoch_real": st.one_of(
+        st.floats(-1e11, 1e11), st.integers(-(10**15), 10**15).map(lambda us: us / 1e6), st.integers(-(10**9), 10**10)
+    ),
+    "julian": st.one_of(
+        st.floats(0, 5_373_484.4),
+        st.integers(0, 5_373_484 * 64).map(lambda part: part / 64),
+        st.integers(0, 5_373_484),
+    ),
+    "date_days": st.one_of(st.integers(-800_000, 3_000_000), st.integers(-(2**32), 2**32)),
+    "interval_us": stored.INT64,
+    "interval_since_epoch": stored.ISO_TEXTS,
+    **{codec.name: st.sampled_from(codec.spellings).map(stored.text) for codec in SPELLINGS},
 }

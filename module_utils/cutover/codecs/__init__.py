@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from .base import Codec, base_type
 from .documents import Json, Jsonb
+from .instants import DateDays, EpochReal, Julian
 from .narrow import Char, Enum, Float4
 from .network import Inet
-from .numbers import Boolean, DecimalNumber, Integer, Real
+from .numbers import SPELLINGS, Boolean, DecimalNumber, Integer, Real
 from .other_forms import UtcTimestamp, UuidBytes, UuidHex
 from .ruled import Ruled
+from .spans import IntervalMicroseconds, IntervalSinceEpoch
 from .temporal import (
     Date,
     EpochMicroseconds,
@@ -27,6 +29,7 @@ _ALL: tuple[Codec, ...] = (
     Real(),
     DecimalNumber(),
     Boolean(),
+    *SPELLINGS,
     Text(),
     Blob(),
     Uuid(),
@@ -38,6 +41,11 @@ _ALL: tuple[Codec, ...] = (
     MixedTimestamp(),
     Date(),
     Time(),
+    EpochReal(),
+    Julian(),
+    DateDays(),
+    IntervalMicroseconds(),
+    IntervalSinceEpoch(),
     Jsonb(),
     Json(),
     Enum(),

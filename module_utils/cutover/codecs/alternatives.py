@@ -26,9 +26,11 @@ _AS_TEXT: tuple[Choice, ...] = (
 _NUMBERS: tuple[Choice, ...] = (("decimal", "numeric", ()), ("text", "text", ("as_text",)))
 _MIXED: Choice = ("mixed_timestamp", "timestamptz", ("per_value",))
 
+_REAL: Choice = ("real", "double precision", ())
+
 _WIDER: dict[str, tuple[Choice, ...]] = {
     "integer": (("integer", "bigint", ()), *_NUMBERS),
-    "boolean": (("integer", "bigint", ()), *_NUMBERS),
+    "boolean": (("boolean", "boolean", ("spelled",)), ("integer", "bigint", ()), *_NUMBERS),
     "real": _NUMBERS,
     "decimal": _NUMBERS,
     "text": _AS_TEXT,
@@ -37,11 +39,28 @@ _WIDER: dict[str, tuple[Choice, ...]] = {
     "epoch_s": (("integer", "bigint", ()), *_NUMBERS),
     "epoch_ms": (_MIXED, ("integer", "bigint", ()), *_NUMBERS),
     "epoch_us": (("integer", "bigint", ()), *_NUMBERS),
-    "iso_timestamp": (("iso_timestamp", "timestamp", ("date_as_midnight",)), _MIXED, *_AS_TEXT),
-    "iso_timestamptz": (("iso_timestamptz", "timestamptz", ("to_utc",)), _MIXED, *_AS_TEXT),
+    "iso_timestamp": (
+        ("iso_timestamp", "timestamp", ("date_as_midnight",)),
+        ("iso_timestamp", "timestamp", ("truncate_to_us",)),
+        ("iso_timestamp", "timestamp", ("date_as_midnight", "truncate_to_us")),
+        _MIXED,
+        *_AS_TEXT,
+    ),
+    "iso_timestamptz": (
+        ("iso_timestamptz", "timestamptz", ("to_utc",)),
+        ("iso_timestamptz", "timestamptz", ("truncate_to_us",)),
+        ("iso_timestamptz", "timestamptz", ("to_utc", "truncate_to_us")),
+        _MIXED,
+        *_AS_TEXT,
+    ),
     "mixed_timestamp": _AS_TEXT[1:2],
-    "date": (("iso_timestamp", "timestamp", ("date_as_midnight",)), *_AS_TEXT),
-    "time": _AS_TEXT,
+    "date": (("date", "date", ("midnight_as_date",)), ("iso_timestamp", "timestamp", ("date_as_midnight",)), *_AS_TEXT),
+    "time": (("time", "time", ("truncate_to_us",)), *_AS_TEXT),
+    "epoch_real": (("epoch_real", "timestamptz", ("round_to_us",)), _REAL, *_NUMBERS),
+    "julian": (("julian", "timestamp", ("round_to_ms",)), _REAL, *_NUMBERS),
+    "date_days": (("integer", "bigint", ()), *_NUMBERS),
+    "interval_us": (("integer", "bigint", ()), *_NUMBERS),
+    "interval_since_epoch": (("iso_timestamp", "timestamp", ()), *_AS_TEXT),
     # A bare number may be JSON, stored as an integer or real.
     "jsonb": (("json", "json", ()), *_AS_TEXT[1:]),
     "json": _AS_TEXT[1:],
@@ -55,13 +74,21 @@ _WIDER: dict[str, tuple[Choice, ...]] = {
 }
 
 
+_SPELLED: tuple[Choice, ...] = (("boolean", "boolean", ("spelled",)), *_AS_TEXT)
+
+
 class Alternatives:
     """The choices that accept every value refused so far in one column."""
 
     def __init__(self, codec: str, type_name: str, rules: Rules, fixed: bool = False) -> None:
         """fixed: the type is that of a table that exists; only codecs that fill it are proposed."""
-        wider = fillers(type_name) if fixed else _WIDER.get(codec, ())
-        choices = [c for c in wider if c != (codec, type_name, rules)]
+        if fixed:
+            wider = fillers(type_name)
+        else:
+            wider = _SPELLED if codec.startswith("boolean_") else _WIDER.get(codec, ())
+        # A codec that stays keeps the rules that it has.
+        kept = [(c[0], c[1], tuple(dict.fromkeys((*rules, *c[2]))) if c[0] == codec else c[2]) for c in wider]
+        choices = [c for c in kept if c[0] != codec or (c[1], set(c[2])) != (type_name, set(rules))]
         if codec == "text" and "as_text" in rules:
             choices = [c for c in choices if c[::2] != ("text", ())]
         if codec == "integer" and not fixed and base_type(type_name) == "bigint":

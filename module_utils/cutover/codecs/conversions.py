@@ -247,7 +247,7 @@ CONVERSIONS: tuple[tuple[str, Conversion], ...] = (
     ),
     (
         "numeric_text",
-        Conversion("text that is exactly a number becomes it", _INTEGERS | {"real", "epoch_real"}, _numeric_text),
+        Conversion("text that is exactly a number becomes it", _INTEGERS | {"real"}, _numeric_text),
     ),
     ("whole_reals", Conversion("reals without a fraction become integers", _INTEGERS, _whole_reals)),
     (

@@ -208,5 +208,52 @@ class Boolean(Codec):
         return int(text)
 
 
+class SpelledBoolean(Codec):
+    """Text of two spellings, letter by letter."""
+
+    types = ("boolean",)
+
+    def __init__(self, true: str, false: str) -> None:
+        self.name = f"boolean_{true}_{false}"
+        self.spellings = (true, false)
+        self._values = {true.encode(): 1, false.encode(): 0}
+
+    def wire(self, type_name: str, rules: Rules = ()) -> Wire:
+        return lambda value: b"\x00\x00\x00\x01" + bytes([self._value(value)])
+
+    def canonical(self, type_name: str, rules: Rules = ()) -> Canonical:
+        return lambda value: b"%d" % self._value(value)
+
+    def canonical_sql(self, column: str, type_name: str) -> str:
+        return f"{column}::integer"
+
+    def restore(self, text: str, type_name: str) -> str:
+        return self.spellings[0] if text == "1" else self.spellings[1]
+
+    def _value(self, value: Stored) -> int:
+        found = self._values.get(bytes(value)) if isinstance(value, bytearray) and len(value) < 6 else None
+        if found is None:
+            raise Unfit(f"is neither {self.spellings[0]!r} nor {self.spellings[1]!r}")
+        return found
+
+
+#: The pairs of spellings that have a codec each. They keep which text stood in SQLite.
+SPELLINGS = tuple(
+    SpelledBoolean(*pair)
+    for pair in (
+        ("t", "f"),
+        ("true", "false"),
+        ("True", "False"),
+        ("TRUE", "FALSE"),
+        ("T", "F"),
+        ("yes", "no"),
+        ("y", "n"),
+        ("Y", "N"),
+        ("on", "off"),
+        ("1", "0"),
+    )
+)
+
+
 def _no_boolean(value: Stored) -> Unfit:
     return Unfit(f"holds {kind(value)} that is neither 0 nor 1: no boolean")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 
+from ..codecs.numbers import SPELLINGS
 from ..errors import Finding
 from ..source.model import Column
 from ..source.profile import ColumnProfile
@@ -72,14 +73,25 @@ def choose(table: str, column: Column, stored: ColumnProfile, usual_time: str) -
     if meaning == "text":
         limited = numbers is not None and "CHAR" in column.declared.upper() and 0 < int(numbers[1]) <= 10_485_760
         return ("text", f"varchar({int(numbers[1])})" if limited and numbers else "text"), ()
+    if meaning == "boolean":
+        return (_boolean(stored), "boolean"), ()
     simple: dict[str, Chosen] = {
-        "boolean": ("boolean", "boolean"),
         "json": ("jsonb", "jsonb"),
         "uuid": ("uuid", "uuid"),
         "blob": ("blob", "bytea"),
         "real": ("real", "double precision"),
     }
     return simple[meaning], ()
+
+
+def _boolean(stored: ColumnProfile) -> str:
+    """The codec of booleans: of the one pair of spellings in which all values stand, else of 0 and 1."""
+    if stored.spelled and stored.spelled == stored.values and stored.spellings <= 2:
+        found = {stored.first_spelling, stored.last_spelling}
+        for codec in SPELLINGS:
+            if found <= set(codec.spellings):
+                return codec.name
+    return "boolean"
 
 
 def _decimal_type(numbers: re.Match[str] | None) -> str:
@@ -104,9 +116,16 @@ def _temporal(
     if not stored.values:
         return _empty(meaning, usual_time), ()
     if stored.reals >= max(1, stored.texts, stored.integers):
+        if stored.julians == stored.reals:
+            return ("julian", "timestamp"), ()
+        if stored.clocks == stored.reals:
+            return ("epoch_real", "timestamptz"), ()
         return ("real", "double precision"), (_reals(table, column, stored),)
     if stored.texts >= stored.integers and stored.texts:
-        return _text_shape(stored), ()
+        chosen = _text_shape(stored)
+        if chosen[0] == "iso_timestamp" and stored.seventies == stored.texts:
+            return chosen, (_since_epoch(table, column),)
+        return chosen, ()
     return _epoch(table, column, stored)
 
 
@@ -154,6 +173,17 @@ def _epoch(table: str, column: Column, stored: ColumnProfile) -> tuple[Chosen, t
     decide = column_decision(table, column.name, {"codec": chosen[0], "type": chosen[1]})
     return chosen, (
         Finding("error", problem, table, column.name, None, f"{stored.minimum} … {stored.maximum}", decide),
+    )
+
+
+def _since_epoch(table: str, column: Column) -> Finding:
+    return Finding(
+        "info",
+        "all values lie in the 1960s and 1970s; if they are intervals, which SQLAlchemy stores as instants after 1970-01-01, "
+        "the plan may say so",
+        table,
+        column.name,
+        decide=column_decision(table, column.name, {"codec": "interval_since_epoch", "type": "interval"}),
     )
 
 

@@ -30,8 +30,10 @@ def codec_of(column: PlanColumn) -> Codec:
     return UuidKey(UUID(column.key_namespace), bool(_TEXT.search(declared)) and "INT" not in declared)
 
 
-def deciding(table: str, column: PlanColumn, choice: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The overrides that let refused values of ``column`` through: ``choice`` for it, or a key that stays an integer."""
+def deciding(table: str, column: PlanColumn, choice: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The overrides that let refused values of ``column`` through: ``choice`` for it, a key that stays an integer, or
+    the quarantine for its row."""
     if column.key_of is not None:
         return {"tables": {column.key_of: {"ids": "keep"}}}
-    return {"tables": {table: {"columns": {column.name: dict(choice)}}}} if choice else None
+    # No codec takes everything: whole rows set aside lose nothing.
+    return {"tables": {table: {"columns": {column.name: dict(choice or {"refused": "quarantine"})}}}}

@@ -44,13 +44,31 @@ _SHAPES: tuple[tuple[str, str], ...] = (
             " AND {c} NOT BETWEEN -99999999999 AND 99999999999)"
         ),
     ),
+    # Julian days of the years 1000 to 3999; seconds from 1973 to 5138.
+    ("julians", "sum(typeof({c}) = 'real' AND {c} BETWEEN 2086302.5 AND 3182029.5)"),
+    ("clocks", "sum(typeof({c}) = 'real' AND {c} BETWEEN 1e8 AND 1e11)"),
+    ("seventies", f"sum(typeof({{c}}) = 'text' AND {{c}} GLOB '19[67]{_D}-*')"),
 )
+#: The spellings of truth, measured where the declared type speaks of booleans.
+_WORDS = "'t', 'true', 'y', 'yes', 'on', '1', 'f', 'false', 'n', 'no', 'off', '0'"
+_SPELLED = f"CASE WHEN typeof({{c}}) = 'text' AND lower({{c}}) IN ({_WORDS}) THEN {{c}} END"
+_SPELLINGS: tuple[tuple[str, str], ...] = (
+    ("spelled", f"count({_SPELLED})"),
+    ("first_spelling", f"min({_SPELLED})"),
+    ("last_spelling", f"max({_SPELLED})"),
+    ("spellings", f"count(DISTINCT {_SPELLED})"),
+)
+
+
+_NULLABLE = frozenset({"minimum", "maximum", "longest", "first_spelling", "last_spelling"})
 
 
 @dataclass(frozen=True)
 class ColumnProfile:
     """Counts of a column's values by storage class, and the shapes that decide between temporal codecs.
 
+    julians, clocks: reals that look like Julian days and like seconds since 1970; seventies: texts of the years 196x and
+    197x. spelled: texts that spell a boolean, in so many spellings, of which the first and the last by their bytes.
     longest: bytes of the longest text or blob, in the encoding of the file; length: their sum (8 for numbers).
     """
 
@@ -67,6 +85,13 @@ class ColumnProfile:
     zoned: int = 0
     seconds: int = 0
     milliseconds: int = 0
+    julians: int = 0
+    clocks: int = 0
+    seventies: int = 0
+    spelled: int = 0
+    spellings: int = 0
+    first_spelling: str | None = None
+    last_spelling: str | None = None
 
     @property
     def values(self) -> int:
@@ -109,13 +134,20 @@ def profile(connection: sqlite3.Connection, table: Table, temporal: Callable[[st
         values = connection.execute(f"SELECT {expressions} FROM {quote(table.name)}").fetchone()
         found: dict[str, dict[str, Any]] = {column.name: {} for column in group}
         for (column, (measure, _)), value in zip(wanted, values):
-            found[column.name][measure] = value if measure in ("minimum", "maximum", "longest") else value or 0
+            found[column.name][measure] = _plain(value) if measure in _NULLABLE else value or 0
         columns.update({name: ColumnProfile(**measured) for name, measured in found.items()})
     return TableProfile(rows, columns)
 
 
 def _measures(column: Column, temporal: Callable[[str], bool]) -> Sequence[tuple[str, str]]:
-    return _MEASURES + _SHAPES if temporal(column.declared) else _MEASURES
+    if temporal(column.declared):
+        return _MEASURES + _SHAPES
+    return _MEASURES + _SPELLINGS if "BOOL" in column.declared.upper() else _MEASURES
+
+
+def _plain(value: Any) -> Any:
+    """Text of a connection that reads bytes."""
+    return bytes(value).decode() if isinstance(value, (bytes, bytearray)) else value
 
 
 def _groups(columns: Sequence[Column]) -> Iterator[list[Column]]:
