@@ -14,6 +14,7 @@ from . import CODECS
 from .base import Rules, Stored, base_type
 from .fills import fillers
 from .narrow import narrowed
+from .ruled import Ruled
 
 #: (codec, type, rules)
 Choice = tuple[str, str, Rules]
@@ -82,10 +83,8 @@ class Alternatives:
 
     def __init__(self, codec: str, type_name: str, rules: Rules, fixed: bool = False) -> None:
         """fixed: the type is that of a table that exists; only codecs that fill it are proposed."""
-        if fixed:
-            wider = fillers(type_name)
-        else:
-            wider = _SPELLED if codec.startswith("boolean_") else _WIDER.get(codec, ())
+        known = _SPELLED if codec.startswith("boolean_") else _WIDER.get(codec, ())
+        wider = fillers(type_name) if fixed else known
         # A codec that stays keeps the rules that it has.
         kept = [(c[0], c[1], tuple(dict.fromkeys((*rules, *c[2]))) if c[0] == codec else c[2]) for c in wider]
         choices = [c for c in kept if c[0] != codec or (c[1], set(c[2])) != (type_name, set(rules))]
@@ -119,7 +118,7 @@ class Alternatives:
 def _accepts(choice: Choice, value: Stored) -> bool:
     codec, type_name, rules = choice
     try:
-        narrowed(CODECS[codec], type_name).wire(type_name, rules)(value)
+        Ruled(narrowed(CODECS[codec].exact, type_name)).wire(type_name, rules)(value)
         CODECS[codec].canonical(type_name, rules)(value)
     except Unfit:
         return False
