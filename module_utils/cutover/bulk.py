@@ -180,7 +180,7 @@ def _worker(source_path: str, target_url: str, plan: Plan) -> Callable[[Range], 
     packers: dict[str, Packer] = {}
 
     def handle(piece: Range) -> Copied:
-        table = plan.table(piece.table)
+        table = plan.table(piece.table).sent
         packer = packers.get(piece.table) or packers.setdefault(piece.table, Packer(table))
         began = time.monotonic()
         before = dict(packer.touched)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import existing, idmap, sessions
-from .ddl import foreign_key, index, primary_key, primary_key_by_index, validate
+from .ddl import check, foreign_key, index, primary_key, primary_key_by_index, validate
 from .plan.model import Plan, PlanTable
 from .sessions import Step
 from .target.catalog import OWN_SCHEMA
@@ -58,6 +58,7 @@ def finish(
         builds += [[Step(index(plan, table, i), table.name)] for i in table.indexes if i.target not in indexes]
         if table.uuid_key is not None:
             builds += [[Step(sql, table.name)] for name, sql in idmap.indexes(table) if name not in mapped]
+        keys += [Step(check(plan, table, c), table.name) for c in table.checks if c.target not in constraints]
     execute(builds)
     execute([keys], 1)
     execute(
@@ -73,9 +74,9 @@ def finish(
     execute(
         [
             [
-                Step(validate(plan, table, key), table.name)
-                for key in table.foreign_keys
-                if key.validate and validated and not constraints.get(key.target, False)
+                Step(validate(plan, table, added), table.name)
+                for added in table.constraints
+                if added.validate and validated and not constraints.get(added.target, False)
             ]
             for table in tables
         ]

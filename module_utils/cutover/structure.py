@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checks of the source against the plan: its tables are still those, and no foreign key is orphaned."""
+"""Checks of the source against the plan: its tables are still those, and no row contradicts a constraint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .errors import Finding, Refused, sample
 from .plan.model import Plan, PlanColumn, PlanTable
 from .source.connect import ERRORS, explain, open_readonly
 from .source.describe import describe
-from .source.integrity import orphans
+from .source.integrity import contradictions, orphans
 
 
 def check_structure(source_path: str, plan: Plan) -> None:
@@ -43,7 +43,7 @@ def _named(table: PlanTable) -> list[PlanColumn]:
 
 
 def check_references(source_path: str, plan: Plan) -> list[Finding]:
-    """A finding for each foreign key of the plan that rows of the source violate.
+    """A finding for each foreign key and CHECK constraint of the plan that rows of the source violate.
 
     A warning for each reference to a key that becomes UUIDs which the source does not declare, but the plan names.
     """
@@ -54,6 +54,15 @@ def check_references(source_path: str, plan: Plan) -> list[Finding]:
         described = {table.name: table for table in describe(names, source_path).tables}
         names.close()
         for table in plan.tables:
+            for check in table.checks:
+                wrong = contradictions(connection, described[table.name], check.source) if check.validate else None
+                if wrong is not None:
+                    message = (
+                        f"{wrong.count} rows contradict CHECK ({' '.join(check.source.split())}); mend them, or let the "
+                        "constraint hold for new rows only"
+                    )
+                    decide = {"tables": {table.name: {"checks": {check.target: {"validate": False}}}}}
+                    found.append(Finding("error", message, table.name, None, wrong.first, None, decide))
             for key in table.foreign_keys:
                 if not key.validate:
                     continue

@@ -19,20 +19,6 @@ from support.stored import text
 
 #: What preflight finds in each of these files, by the start of the message and the place.
 CASES: dict[str, tuple[str, list[tuple[str, str | None, str | None]]]] = {
-    "name of a table too long": (f"CREATE TABLE {'t' * 64} (x)", [("the name has 64 bytes", "t" * 64, None)]),
-    "names of tables that collide when cut": (
-        "".join(f"CREATE TABLE {'é' * 32}{n} (x);" for n in "123"),
-        [("the name has 65 bytes", f"{'é' * 32}{n}", None) for n in "123"],
-    ),
-    "names of columns that collide when cut": (
-        f"CREATE TABLE t ({', '.join('c' * 63 + n for n in 'abc')}, {'c' * 62}_)",
-        [("the name has 64 bytes", "t", "c" * 63 + n) for n in "abc"],
-    ),
-    "system columns": (
-        "CREATE TABLE t (ctid INT, xmin INT, ctid_ INT, XMAX INT)",
-        [("'ctid' is a system column", "t", "ctid"), ("'xmin' is a system column", "t", "xmin")],
-    ),
-    "empty names": ('CREATE TABLE "" ("" INT, "column" INT)', [("the name is empty", "", None), ("the name is empty", "", "")]),
     "NULL in a NOT NULL column": (
         (
             "CREATE TABLE t (x INT); INSERT INTO t VALUES (NULL), (1); PRAGMA writable_schema = 1;"
@@ -90,6 +76,24 @@ CASES: dict[str, tuple[str, list[tuple[str, str | None, str | None]]]] = {
     ),
 }  # fmt: skip
 
+#: Names that PostgreSQL cannot have: changed, listed, and the plan may choose another.
+RENAMED: dict[str, tuple[str, list[tuple[str, str | None, str | None]]]] = {
+    "name of a table too long": (f"CREATE TABLE {'t' * 64} (x)", [("the name has 64 bytes", "t" * 64, None)]),
+    "names of tables that collide when cut": (
+        "".join(f"CREATE TABLE {'é' * 32}{n} (x);" for n in "123"),
+        [("the name has 65 bytes", f"{'é' * 32}{n}", None) for n in "123"],
+    ),
+    "names of columns that collide when cut": (
+        f"CREATE TABLE t ({', '.join('c' * 63 + n for n in 'abc')}, {'c' * 62}_)",
+        [("the name has 64 bytes", "t", "c" * 63 + n) for n in "abc"],
+    ),
+    "system columns": (
+        "CREATE TABLE t (ctid INT, xmin INT, ctid_ INT, XMAX INT)",
+        [("'ctid' is a system column", "t", "ctid"), ("'xmin' is a system column", "t", "xmin")],
+    ),
+    "empty names": ('CREATE TABLE "" ("" INT, "column" INT)', [("the name is empty", "", None), ("the name is empty", "", "")]),
+}  # fmt: skip
+
 
 def found(path: Path, overrides: Mapping[str, Any] | None = None) -> list[Finding]:
     plan, findings = planned(path, overrides)
@@ -111,6 +115,27 @@ def test_preflight_finds_it_and_its_decision_settles_it(make_sqlite: MakeSqlite,
         # One decision alone settles its own finding.
         assert (table, column) not in {(f.table, f.column) for f in found(path, finding.decide)} or len(findings) > 1
     assert found(path, merged(*(f.decide for f in findings if f.decide))) == []
+
+
+@pytest.mark.parametrize("name", RENAMED)
+def test_name_that_postgresql_cannot_have_is_changed_and_listed(make_sqlite: MakeSqlite, name: str) -> None:
+    sql, expected = RENAMED[name]
+    path = make_sqlite(sql)
+    plan, findings = planned(path)
+    assert errors(findings) == []
+    listed = [f for f in findings if f.severity == "warning" and f.decide]
+    assert sorted([(f.table, f.column) for f in listed], key=str) == sorted([p[1:] for p in expected], key=str)
+    for start, table, column in expected:
+        [finding] = [f for f in listed if (f.table, f.column) == (table, column)]
+        assert finding.message.startswith(start)
+        name_there = plan.table(table).target if column is None else plan.table(table).column(column).target
+        assert f"it is called {name_there!r} there" in finding.message
+    names = [table.target for table in plan.tables]
+    assert len(set(names)) == len(names)
+    # Said in the plan it is the same, and nothing is left to list.
+    again, left = planned(path, merged(*(f.decide for f in listed if f.decide)))
+    assert again.tables == plan.tables
+    assert [f for f in left if f.severity == "warning" and f.decide] == []
 
 
 def test_name_of_the_first_of_two_stays(make_sqlite: MakeSqlite) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from cutover.plan.defaults import literal, translate
+from cutover.plan.defaults import translate
+from cutover.plan.literals import literal
 
 
 @pytest.mark.parametrize(

@@ -111,16 +111,29 @@ def test_not_null_is_kept_and_the_rowid_alias_has_it_anyway(make_sqlite: MakeSql
     assert [column.not_null for column in table.columns] == [True, True, False]
 
 
-def test_generated_column_is_carried_as_values(make_sqlite: MakeSqlite) -> None:
-    plan = plan_of(make_sqlite, "CREATE TABLE t (a INT DEFAULT 1, b INT AS (a * 2) STORED)")
-    assert [(c.name, c.default) for c in plan.tables[0].columns] == [("a", "1"), ("b", None)]
-    assert dropped(plan, "generated column") == {"t.b": "its values are carried, its expression (a * 2) is not"}
+def test_generated_column_is_computed_by_postgresql_or_carried_as_values(make_sqlite: MakeSqlite) -> None:
+    plan = plan_of(
+        make_sqlite,
+        "CREATE TABLE t (a INT DEFAULT 1, b INT AS (a * 2) STORED, c TEXT AS (hex(a)) VIRTUAL, d INT AS (b + 1))",
+    )
+    table = plan.tables[0]
+    assert [(c.name, c.default, c.generated) for c in table.columns] == [
+        ("a", "1", None),
+        ("b", None, '("a" * 2)'),
+        ("c", None, None),
+        ("d", None, '(("a" * 2) + 1)'),
+    ]
+    assert [column.name for column in table.sent.columns] == ["a", "c"]
+    assert dropped(plan, "generated column") == {
+        "t.c": "its values are carried, its expression (hex(a)) is not: it uses the function hex()"
+    }
 
 
 def test_everything_that_is_not_carried_is_listed(make_sqlite: MakeSqlite) -> None:
     path = make_sqlite(
-        "CREATE TABLE t (a INT CHECK (a > 0), b DEFAULT (random())); CREATE VIEW v AS SELECT 1; CREATE VIRTUAL TABLE f USING fts5(x);"
-        "CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; END; CREATE INDEX e ON t (abs(a)); CREATE INDEX p ON t (a) WHERE a > 1"
+        "CREATE TABLE t (a INT CHECK (hex(a) > 'A'), b DEFAULT (random())); CREATE VIRTUAL TABLE f USING fts5(x);"
+        "CREATE VIEW v AS SELECT group_concat(a) FROM t; CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; END;"
+        "CREATE INDEX e ON t (hex(a)); CREATE INDEX p ON t (a) WHERE hex(a) > 'A'"
     )
     plan, findings = planned(path)
     kinds = sorted((entry.kind, entry.object) for entry in plan.not_carried if entry.kind != "shadow table")

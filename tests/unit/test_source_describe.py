@@ -10,7 +10,7 @@ import pytest
 
 from conftest import MakeSqlite
 from cutover.errors import SourceError
-from cutover.source.model import Table, from_dict
+from cutover.source.model import Check, Table, from_dict
 from support.engine import described, described_table
 
 NAMES = [
@@ -54,7 +54,7 @@ def test_any_name_is_read_as_it_is(make_sqlite: MakeSqlite, name: str) -> None:
     assert (key.columns, key.parent, key.deferrable, key.deferred) == ((name,), name, True, True)
     index = next(index for index in table.indexes if index.origin == "c")
     assert (index.name, index.columns[0].name, index.columns[0].descending) == ("i" + name, name + "2", True)
-    assert table.checks == (f"{quoted(name + '2')} > 0",)
+    assert table.checks == (Check(None, f"{quoted(name + '2')} > 0"),)
     assert table.columns[2].generated == "1 + 1"
 
 
@@ -138,7 +138,7 @@ def test_generated_columns_keep_their_expressions_apart(make_sqlite: MakeSqlite)
         )
     )
     assert [column.generated for column in table.columns] == [None, "a * (2 + 1)", "a || ')'", None, "CAST(b AS REAL)"]
-    assert table.checks == ("d <> CAST(a AS TEXT)",)
+    assert [check.sql for check in table.checks] == ["d <> CAST(a AS TEXT)"]
 
 
 def test_indexes_tell_what_they_are(make_sqlite: MakeSqlite) -> None:

@@ -7,6 +7,7 @@ import re
 
 from ..codecs import CODECS
 from ..errors import Unfit
+from .literals import literal
 
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
@@ -30,12 +31,6 @@ _NOW = {
         "varchar": f"to_char{_UTC[:-1]}, 'HH24:MI:SS')",
     },
 }
-
-
-def literal(text: str) -> str:
-    """A string literal that PostgreSQL reads alike whatever standard_conforming_strings says."""
-    escaped = text.replace("'", "''")
-    return "E'" + escaped.replace("\\", "\\\\") + "'" if "\\" in text else f"'{escaped}'"
 
 
 def translate(default: str | None, codec: str, type_name: str) -> str | bool | None:

@@ -13,11 +13,12 @@ from ..errors import Finding
 from ..source.model import Column, Description, Table
 from ..source.profile import ColumnProfile, TableProfile
 from .choose import Chosen, choose, is_temporal
+from .computed import planned_checks, with_generated
 from .defaults import translate
 from .guesses import undeclared
 from .ids import Keys, namespace_of, overview, turn
-from .model import VERSION, NotCarried, Plan, PlanColumn, PlanTable
-from .names import MOST_COLUMNS, SYSTEM_COLUMNS, Namespace, too_long, truncated
+from .model import VERSION, NotCarried, Plan, PlanCheck, PlanColumn, PlanTable
+from .names import MOST_COLUMNS, SYSTEM_COLUMNS, Namespace, Renamed, consequence, settle
 from .objects import Relations
 from .overrides import Overrides, named_rules
 
@@ -51,21 +52,25 @@ def derive(
     for table in source.tables:
         if decided.table(table.name).get("carry", True):
             carried.append(table)
-            for check in table.checks:
-                reason = f"CHECK ({' '.join(check.split())}) is not translated"
-                not_carried.append(NotCarried(table.name, "check", reason, "add it with ALTER TABLE … ADD CHECK"))
         else:
             not_carried.append(NotCarried(table.name, "table", "the plan says so", "its rows stay in the source only"))
     if source.tables and not carried:
         findings.append(Finding("error", "the plan carries no table, so there is nothing to move"))
-    targets = _targets(carried, decided, findings)
+    views = [other.name for other in source.others if other.kind == "view"]
+    targets = _targets(carried, views, decided, findings)
     columns = _Columns(carried, profiles, decided, findings, not_carried)
     planned = {table.name: columns.of(table) for table in carried}
     keys = Keys(carried, planned, decided, ids)
     namespace = namespace_of(name, decided)
     findings += [*keys.findings, *undeclared(carried, planned, keys, decided), *overview(keys, carried)]
     planned = turn(carried, planned, keys, decided, namespace, not_carried)
-    relations = Relations(carried, planned, profiles, decided, Namespace(targets.values()), findings, not_carried)
+    in_c = decided.collation == "C"
+    planned = {
+        table.name: with_generated(table, planned[table.name], profiles[table.name], in_c, decided, not_carried)
+        for table in carried
+    }
+    names = Namespace([*targets.values(), *views])
+    relations = Relations(carried, planned, profiles, decided, names, findings, not_carried)
     tables = tuple(
         _table(
             table,
@@ -73,7 +78,15 @@ def derive(
             profiles[table.name],
             planned[table.name],
             relations,
-            decided,
+            planned_checks(
+                table,
+                planned[table.name],
+                profiles[table.name],
+                in_c,
+                names,
+                decided,
+                not_carried,
+            ),
             findings,
         )
         for table in carried
@@ -121,27 +134,20 @@ def _left_out(not_carried: list[NotCarried]) -> list[Finding]:
     ]
 
 
-def _targets(tables: list[Table], decided: Overrides, findings: list[Finding]) -> dict[str, str]:
-    targets = {table.name: str(decided.table(table.name).get("target", table.name)) for table in tables}
-    free = Namespace(targets.values())
-    seen: set[str] = set()
-    for name, target in targets.items():
-        problem = None
-        if too_long(target):
-            better = truncated(target)
-            problem = (
-                f"the name has {len(target.encode())} bytes, PostgreSQL holds 63; the entry names what PostgreSQL "
-                "itself would cut it to in the application's statements"
-            )
-        elif not target:
-            problem, better = "the name is empty, which PostgreSQL does not have", "table"
-        elif target in seen:
-            problem, better = f"two tables would be called {target!r} in PostgreSQL", target
-        if problem:
-            decide = {"tables": {name: {"target": free.allocate(better)}}}
-            findings.append(Finding("error", problem, name, decide=decide))
-        seen.add(target)
+def _targets(tables: list[Table], views: list[str], decided: Overrides, findings: list[Finding]) -> dict[str, str]:
+    """The names of tables in PostgreSQL; those that it cannot have are changed and listed."""
+    wanted = {table.name: str(decided.table(table.name).get("target", table.name)) for table in tables}
+    chosen = {table.name for table in tables if "target" in decided.table(table.name)}
+    targets, renamed = settle(wanted, chosen, "table", taken=views)
+    for entry in renamed:
+        findings.append(_renamed(entry, entry.name, None, {"tables": {entry.name: {"target": entry.better}}}))
     return targets
+
+
+def _renamed(entry: Renamed, table: str, column: str | None, decide: dict[str, Any]) -> Finding:
+    if entry.chosen:
+        return Finding("error", entry.problem, table, column, decide=decide)
+    return Finding("warning", f"{entry.problem}; {consequence(entry)}", table, column, decide=decide)
 
 
 class _Columns:
@@ -163,15 +169,15 @@ class _Columns:
 
     def of(self, table: Table) -> tuple[PlanColumn, ...]:
         columns = tuple(self._column(table, column) for column in table.columns)
-        free = Namespace([*SYSTEM_COLUMNS, *(column.target for column in columns)])
-        seen: set[str] = set()
-        for column in columns:
-            self._check_name(table.name, column, seen, free)
-            seen.add(column.target)
+        chosen = {c.name for c in table.columns if "target" in self._decided.column(table.name, c.name)}
+        targets, renamed = settle({c.name: c.target for c in columns}, chosen, "column", SYSTEM_COLUMNS)
+        for entry in renamed:
+            decide = {"tables": {table.name: {"columns": {entry.name: {"target": entry.better}}}}}
+            self._findings.append(_renamed(entry, table.name, entry.name, decide))
         if len(columns) > MOST_COLUMNS:
             message = f"has {len(columns)} columns, a table of PostgreSQL at most {MOST_COLUMNS}"
             self._findings.append(Finding("error", message, table.name))
-        return columns
+        return tuple(replace(column, target=targets[column.name]) for column in columns)
 
     def _column(self, table: Table, column: Column) -> PlanColumn:
         stored = self._profiles[table.name].columns[column.name]
@@ -185,15 +191,6 @@ class _Columns:
                     "default",
                     f"DEFAULT {column.default} has no exact counterpart for {type_name}",
                     "set it with ALTER TABLE … SET DEFAULT, or let the application give the value",
-                )
-            )
-        if column.generated is not None:
-            self._not_carried.append(
-                NotCarried(
-                    f"{table.name}.{column.name}",
-                    "generated column",
-                    f"its values are carried, its expression ({column.generated}) is not",
-                    "the application must write the column, or a trigger or generated column replaces it",
                 )
             )
         not_null = bool(decision.get("not_null", column.not_null or column.name == table.rowid_alias))
@@ -233,23 +230,6 @@ class _Columns:
         self._findings.extend(findings)
         return chosen, ()
 
-    def _check_name(self, table: str, column: PlanColumn, seen: set[str], free: Namespace) -> None:
-        target, problem = column.target, None
-        if too_long(target):
-            problem, better = (
-                f"the name has {len(target.encode())} bytes, PostgreSQL holds 63",
-                truncated(target),
-            )
-        elif target in SYSTEM_COLUMNS:
-            problem, better = f"{target!r} is a system column of PostgreSQL", target + "_"
-        elif not target:
-            problem, better = "the name is empty, which PostgreSQL does not have", "column"
-        elif target in seen:
-            problem, better = f"two columns would be called {target!r} in PostgreSQL", target
-        if problem:
-            decide = {"tables": {table: {"columns": {column.name: {"target": free.allocate(better)}}}}}
-            self._findings.append(Finding("error", problem, table, column.name, decide=decide))
-
 
 def _usual_time(tables: list[Table], profiles: Mapping[str, TableProfile]) -> str:
     """The codec of points in time that most values of the database would take; it decides for empty columns."""
@@ -272,7 +252,7 @@ def _table(
     profile: TableProfile,
     columns: tuple[PlanColumn, ...],
     relations: Relations,
-    decided: Overrides,
+    checks: tuple[PlanCheck, ...],
     findings: list[Finding],
 ) -> PlanTable:
     identity = next((column for column in columns if column.identity), None)
@@ -283,6 +263,7 @@ def _table(
     key, key_name = relations.primary_key(table)
     if not columns:
         findings.append(Finding("error", "has no column that could be carried", table.name))
+    foreign_keys = relations.foreign_keys(table)
     planned = PlanTable(
         name=table.name,
         target=target,
@@ -293,9 +274,10 @@ def _table(
         columns=columns,
         primary_key=key,
         primary_key_name=key_name,
-        indexes=relations.indexes(table),
-        foreign_keys=relations.foreign_keys(table),
+        indexes=relations.indexes(table) + relations.foreign_key_indexes(table, foreign_keys),
+        foreign_keys=foreign_keys,
         sequence_last=last,
+        checks=checks,
     )
     if planned.key:
         return planned

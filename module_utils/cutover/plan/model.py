@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 VERSION = 1
@@ -19,6 +20,7 @@ class PlanColumn:
     key_of: the table of the source whose integer key this column holds, where that becomes a UUID (codec ``uuid_key``);
     key_namespace: the UUID from which those of that table are made.
     labels: of an enum that the target has.
+    generated: an SQL expression of PostgreSQL, from which PostgreSQL computes the column itself.
     """
 
     name: str
@@ -34,25 +36,39 @@ class PlanColumn:
     key_of: str | None = None
     key_namespace: str | None = None
     labels: tuple[str, ...] = ()
+    generated: str | None = None
 
 
 @dataclass(frozen=True)
 class PlanIndexColumn:
-    """A column of an index. nocase: the index is on the ASCII lower case of the column, as NOCASE compares."""
+    """A column of an index. nocase: the index is on the ASCII lower case of the column, as NOCASE compares.
+
+    expression: an SQL expression of PostgreSQL instead of a column, which is empty then.
+    """
 
     column: str
     descending: bool = False
     nocase: bool = False
+    expression: str | None = None
 
 
 @dataclass(frozen=True)
 class PlanIndex:
-    """An index by the names of the source's columns. constraint: a UNIQUE constraint of PostgreSQL owns it."""
+    """An index by the names of the source's columns. constraint: a UNIQUE constraint of PostgreSQL owns it.
+
+    where: the condition of a partial one, in PostgreSQL's SQL.
+    """
 
     target: str
     unique: bool
     columns: tuple[PlanIndexColumn, ...]
     constraint: bool = False
+    where: str | None = None
+
+    def keeps_apart(self, names: Iterable[str]) -> bool:
+        """True when no two rows can have the same values in these columns, because of this index."""
+        plain = not self.where and not any(part.nocase or part.expression for part in self.columns)
+        return self.unique and plain and sorted(part.column for part in self.columns) == sorted(names)
 
 
 @dataclass(frozen=True)
@@ -68,6 +84,26 @@ class PlanForeignKey:
     deferrable: bool = False
     deferred: bool = False
     validate: bool = True
+
+
+@dataclass(frozen=True)
+class PlanCheck:
+    """A CHECK constraint: the condition in PostgreSQL's SQL and in SQLite's. validate: check the rows that are there."""
+
+    target: str
+    condition: str
+    source: str
+    validate: bool = True
+
+
+@dataclass(frozen=True)
+class PlanView:
+    """A view: the names of its columns in PostgreSQL and its SELECT there."""
+
+    name: str
+    target: str
+    columns: tuple[str, ...]
+    select: str
 
 
 @dataclass(frozen=True)
@@ -95,6 +131,19 @@ class PlanTable:
     sequence_last: int | None = None
     note: str | None = None
     seeded: str | None = None
+    checks: tuple[PlanCheck, ...] = ()
+
+    @property
+    def constraints(self) -> tuple[PlanCheck | PlanForeignKey, ...]:
+        """What is added NOT VALID first, and validated when all rows are there."""
+        return (*self.checks, *self.foreign_keys)
+
+    @property
+    def sent(self) -> PlanTable:
+        """The table with the columns that travel: those that PostgreSQL computes itself are compared, not copied."""
+        if not any(column.generated for column in self.columns):
+            return self
+        return replace(self, columns=tuple(column for column in self.columns if not column.generated))
 
     @property
     def uuid_key(self) -> PlanColumn | None:
@@ -122,7 +171,7 @@ class PlanTable:
         required = {column.name for column in self.columns if column.not_null}
         for index in self.indexes:
             names = tuple(part.column for part in index.columns)
-            if index.unique and required.issuperset(names) and not any(part.nocase for part in index.columns):
+            if required.issuperset(names) and index.keeps_apart(names):
                 return names
         return ()
 
@@ -141,6 +190,7 @@ class NotCarried:
 class Plan:
     """The whole plan. source: facts about the file for the report. schema: the target's schema.
 
+    views: in an order in which each finds what it needs.
     ids: what becomes of integer keys, ``keep`` or ``uuid``; namespace: the UUID from which those of all tables are made.
     mode: ``derive`` or ``existing``; structure: in the latter, a digest of the target's tables as the plan was made for.
     """
@@ -156,6 +206,7 @@ class Plan:
     namespace: str | None = None
     mode: str = "derive"
     structure: str | None = None
+    views: tuple[PlanView, ...] = ()
 
     def table(self, name: str) -> PlanTable:
         """The table called ``name`` in the source. Raises KeyError."""
@@ -206,6 +257,7 @@ def from_dict(data: dict[str, Any]) -> Plan:
                         )
                         for key in table["foreign_keys"]
                     ),
+                    "checks": tuple(PlanCheck(**check) for check in table.get("checks", ())),
                 }
             )
         )
@@ -213,6 +265,7 @@ def from_dict(data: dict[str, Any]) -> Plan:
         **{
             **data,
             "tables": tuple(tables),
+            "views": tuple(PlanView(**{**view, "columns": tuple(view["columns"])}) for view in data.get("views", ())),
             "not_carried": tuple(NotCarried(**n) for n in data["not_carried"]),
         }
     )

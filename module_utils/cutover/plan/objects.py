@@ -8,11 +8,12 @@ from typing import Any
 
 from ..codecs import base_type
 from ..errors import Finding
-from ..source.model import ForeignKey, Index, Table
+from ..source.model import ForeignKey, Index, IndexColumn, Table
 from ..source.profile import TableProfile
 from .model import NotCarried, PlanColumn, PlanForeignKey, PlanIndex, PlanIndexColumn
 from .names import MOST_INDEX_COLUMNS, Namespace
 from .overrides import Overrides
+from .translate import Expressions, Scope, Untranslatable, scope_of
 
 #: A btree entry holds about a third of a page; longer values make CREATE INDEX fail.
 _LONGEST_INDEXED = 2_600
@@ -85,32 +86,33 @@ class Relations:
         return key, self._names.allocate(table.primary_key_name or f"{table.name}_pkey")
 
     def _planned_indexes(self, table: Table) -> tuple[PlanIndex, ...]:
-        found: list[tuple[PlanIndex, Index]] = []
+        found: list[tuple[PlanIndex, Index, tuple[str, ...]]] = []
         for index in table.indexes:
             # A primary key that ignores case is kept by PostgreSQL's own, which does not, and this index.
             if index.origin == "pk" and all(c.collation.upper() == "BINARY" for c in index.columns):
                 continue
-            reason = self._index_reason(table, index)
-            if reason:
+            try:
+                columns, where, read = self._index_parts(table, index)
+            except Untranslatable as reason:
                 shown = index.name if index.sql else f"UNIQUE of {table.name}"
                 hint = f"create it by hand: {index.sql}" if index.sql else "add the constraint by hand"
                 kind = "unique index" if index.unique else "index"
-                self._not_carried.append(NotCarried(shown, kind, reason, hint))
+                self._not_carried.append(NotCarried(shown, kind, str(reason), hint))
                 continue
-            columns = tuple(
-                PlanIndexColumn(table.column(c.name or "").name, c.descending, c.collation.upper() == "NOCASE")
-                for c in index.columns
-            )
             ending = "nocase" if index.origin == "pk" else "key"
             wanted = index.name if index.sql else "_".join([table.name, *(c.column for c in columns), ending])
             wanted = index.constraint or wanted
             # A UNIQUE constraint stays one: applications drop and alter it as such, and not as an index.
             owned = index.origin == "u" or (index.origin == "c" and self._decided.unique == "constraint")
-            owned = owned and index.unique and not any(c.nocase or c.descending for c in columns)
-            found.append((PlanIndex(self._names.allocate(wanted), index.unique, columns, owned), index))
-        decisions = self._decided.part(table.name, "indexes", [index.target for index, _ in found])
+            owned = owned and index.unique and where is None
+            owned = owned and not any(c.nocase or c.descending or c.expression for c in columns)
+            made = PlanIndex(self._names.allocate(wanted), index.unique, columns, owned, where)
+            found.append((made, index, read))
+        # Those that foreign keys get are named here as well, so that the plan may leave them out.
+        known = [index.target for index, _, _ in found] + [_index_name(table, k.columns) for k in table.foreign_keys]
+        decisions = self._decided.part(table.name, "indexes", known)
         kept = [self._demoted[table.name]] if table.name in self._demoted else []
-        for planned, index in found:
+        for planned, index, read in found:
             choice = decisions.get(planned.target, {}).get("carry")
             if choice is False:
                 kind = "unique index" if index.unique else "index"
@@ -118,32 +120,67 @@ class Relations:
                 continue
             if choice is None:
                 decide = {"tables": {table.name: {"indexes": {planned.target: {"carry": False}}}}}
-                names = tuple(part.column for part in planned.columns)
-                self._check_length(table, f"index {planned.target}", names, decide)
+                self._check_length(table, f"index {planned.target}", read, decide)
             kept.append(planned)
         return tuple(kept)
 
-    def _index_reason(self, table: Table, index: Index) -> str | None:
+    def _index_parts(
+        self, table: Table, index: Index
+    ) -> tuple[tuple[PlanIndexColumn, ...], str | None, tuple[str, ...]]:
+        """What an index is on, its condition, the columns whose values it holds. Raises Untranslatable with the reason."""
         if len(index.columns) > MOST_INDEX_COLUMNS:
-            return f"has {len(index.columns)} columns, an index of PostgreSQL at most {MOST_INDEX_COLUMNS}"
-        if any(column.name is None for column in index.columns):
-            return "is on an expression, which is not translated"
-        if index.partial:
-            return "is partial, and its condition is not translated"
-        other = {c.collation.upper() for c in index.columns} - {"BINARY", "NOCASE"}
-        if other:
-            return f"uses the collation {sorted(other)[0]}, which PostgreSQL does not have"
+            raise Untranslatable(
+                f"has {len(index.columns)} columns, an index of PostgreSQL at most {MOST_INDEX_COLUMNS}"
+            )
+        in_c = self._decided.collation == "C"
+        scope = scope_of(table, self._columns[table.name], self._profiles[table.name], in_c)
+        columns = tuple(self._index_column(table, column, scope) for column in index.columns)
+        read = tuple(dict.fromkeys([*(part.column for part in columns if part.column), *scope.used]))
+        return columns, Expressions(scope).condition(index.where or "") if index.partial else None, read
+
+    def _index_column(self, table: Table, column: IndexColumn, scope: Scope) -> PlanIndexColumn:
+        collation = column.collation.upper()
+        if collation not in ("BINARY", "NOCASE"):
+            raise Untranslatable(f"uses the collation {collation}, which PostgreSQL does not have")
+        if column.name is None:
+            value = Expressions(scope).translate(column.expression or "").known()
+            if value.literal:
+                raise Untranslatable("is on a constant")
+            folds = collation == "NOCASE" and value.kind == "text"
+            sql = f"lower({value.bytewise()})" if folds else value.sql
+            return PlanIndexColumn("", column.descending, expression=sql)
         planned = {column.name: column for column in self._columns[table.name]}
-        for column in index.columns:
-            try:
-                codec = planned[table.column(column.name or "").name].codec
-            except KeyError:
-                return "is on the rowid"
-            if codec in _WITHOUT_ORDER:
-                return f"is on column {column.name}, whose type json has no order"
-            if column.collation.upper() == "NOCASE" and codec != "text":
-                return f"compares column {column.name} without case, but it is no text in PostgreSQL"
-        return None
+        try:
+            codec = planned[table.column(column.name).name].codec
+        except KeyError:
+            raise Untranslatable("is on the rowid") from None
+        if codec in _WITHOUT_ORDER:
+            raise Untranslatable(f"is on column {column.name}, whose type json has no order")
+        if collation == "NOCASE" and codec != "text":
+            raise Untranslatable(f"compares column {column.name} without case, but it is no text in PostgreSQL")
+        return PlanIndexColumn(table.column(column.name).name, column.descending, collation == "NOCASE")
+
+    def foreign_key_indexes(self, table: Table, keys: tuple[PlanForeignKey, ...]) -> tuple[PlanIndex, ...]:
+        """An index for each foreign key that has none: without it, deleting a parent reads the whole child."""
+        if not self._decided.foreign_key_indexes(table.name):
+            return ()
+        covered = [self._keys[table.name][0]]
+        covered += [
+            tuple(part.column for part in index.columns)
+            for index in self._indexes[table.name]
+            if not index.where and not any(part.nocase or part.expression for part in index.columns)
+        ]
+        decisions = self._decided.table(table.name).get("indexes") or {}
+        made: list[PlanIndex] = []
+        for key in keys:
+            wanted = set(key.columns)
+            if any(set(columns[: len(wanted)]) == wanted for columns in covered):
+                continue
+            name = self._names.allocate(_index_name(table, key.columns))
+            if decisions.get(name, {}).get("carry", True):
+                made.append(PlanIndex(name, False, tuple(PlanIndexColumn(column) for column in key.columns)))
+            covered.append(key.columns)
+        return tuple(made)
 
     def _check_length(self, table: Table, what: str, columns: tuple[str, ...], decide: dict[str, Any] | None) -> None:
         stored = self._profiles[table.name].columns
@@ -188,12 +225,7 @@ class Relations:
         wanted = sorted(columns)
         if sorted(self._keys[parent.name][0]) == wanted:
             return True
-        return any(
-            index.unique
-            and not any(part.nocase for part in index.columns)
-            and sorted(part.column for part in index.columns) == wanted
-            for index in self._indexes[parent.name]
-        )
+        return any(index.keeps_apart(columns) for index in self._indexes[parent.name])
 
     def _foreign_key(self, table: Table, key: ForeignKey) -> tuple[PlanForeignKey | None, str]:
         parent = self._tables.get(key.parent.lower())
@@ -230,6 +262,11 @@ class Relations:
             deferred=key.deferred,
         )
         return planned, ""
+
+
+def _index_name(table: Table, columns: tuple[str, ...]) -> str:
+    """The name of an index made for a foreign key."""
+    return "_".join([table.name, *(table.column(name).name for name in columns), "idx"])
 
 
 def _compare(child: str, parent: str) -> bool:

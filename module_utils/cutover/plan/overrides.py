@@ -15,9 +15,30 @@ from ..errors import PlanError
 from ..source.model import Description, Table
 from .names import too_long
 
-_TABLE_KEYS = ("carry", "target", "columns", "primary_key", "indexes", "foreign_keys", "ids")
-_COLUMN_KEYS = ("codec", "type", "rule", "rules", "refused", "target", "not_null", "refers_to")
+_TABLE_KEYS = (
+    "carry",
+    "target",
+    "columns",
+    "primary_key",
+    "indexes",
+    "foreign_keys",
+    "checks",
+    "foreign_key_indexes",
+    "ids",
+)
+_COLUMN_KEYS = ("codec", "type", "rule", "rules", "refused", "target", "not_null", "refers_to", "generated")
 _DECLARED_KEYS = ("codec", "type", "rule", "rules", "refused")
+_TOP_KEYS = (
+    "tables",
+    "views",
+    "declared",
+    "unique",
+    "collation",
+    "schema",
+    "foreign_key_indexes",
+    "namespace",
+    "uuid_type",
+)
 _REFUSED = ("fail", "quarantine")
 _TYPE = re.compile(r"[a-z][a-z ]*(\((\d{1,8})(,(\d{1,4}))?\))?")
 #: Types that may say how much they hold, and the most that PostgreSQL allows.
@@ -29,12 +50,12 @@ class Overrides:
 
     def __init__(self, data: Mapping[str, Any] | None, source: Description) -> None:
         self._data: Mapping[str, Any] = data or {}
-        _known(
-            "cutover_plan_overrides",
-            self._data,
-            ("tables", "declared", "unique", "collation", "schema", "namespace", "uuid_type"),
-        )
+        _known("cutover_plan_overrides", self._data, _TOP_KEYS)
+        self._views: dict[str, Mapping[str, Any]] = _mapping(self._data.get("views"), "views")
         self._tables: dict[str, Mapping[str, Any]] = _mapping(self._data.get("tables"), "tables")
+        _known("views", self._views, [other.name for other in source.others if other.kind == "view"])
+        for name, entry in self._views.items():
+            _known(f"views.{name}", _mapping(entry, f"views.{name}"), ("carry", "target"))
         names = {table.name: table for table in source.tables}
         self._declared_as = {
             (table.name, column.name): _plain(column.declared) for table in source.tables for column in table.columns
@@ -106,6 +127,14 @@ class Overrides:
         """What was decided for a table; empty when nothing was."""
         return _mapping(self._tables.get(name), name)
 
+    def view(self, name: str) -> Mapping[str, Any]:
+        """What was decided for a view; empty when nothing was."""
+        return _mapping(self._views.get(name), name)
+
+    def foreign_key_indexes(self, table: str) -> bool:
+        """Whether foreign keys of the table that have no index get one."""
+        return bool(self.table(table).get("foreign_key_indexes", self._data.get("foreign_key_indexes", True)))
+
     def column(self, table: str, column: str) -> Mapping[str, Any]:
         """What was decided for a column, by its name or else by its declared type; empty when nothing was."""
         named = _mapping(_mapping(self.table(table).get("columns"), table).get(column), column)
@@ -117,11 +146,11 @@ class Overrides:
         return named if "codec" in named else {**alike, **named}
 
     def part(self, table: str, group: str, known: Iterable[str]) -> dict[str, Mapping[str, Any]]:
-        """What was decided for the indexes or foreign keys of a table, by their names in the target."""
+        """What was decided for the indexes, foreign keys or checks of a table, by their names in the target."""
         entries = _mapping(self.table(table).get(group), f"tables.{table}.{group}")
         _known(f"tables.{table}.{group}", entries, known)
         for name, entry in entries.items():
-            allowed = ("carry", "validate") if group == "foreign_keys" else ("carry",)
+            allowed = ("carry", "validate") if group != "indexes" else ("carry",)
             _known(f"tables.{table}.{group}.{name}", _mapping(entry, name), allowed)
         return dict(entries)
 

@@ -11,8 +11,18 @@ import sqlite3
 
 from ..errors import SourceError
 from .constraints import named_foreign_keys, named_indexes, primary_key_name
-from .model import Column, Description, ForeignKey, Index, IndexColumn, OtherObject, Table
-from .sqltokens import checks, deferred_references, generated, has_autoincrement, quote, table_options
+from .model import Check, Column, Description, ForeignKey, Index, IndexColumn, OtherObject, Table
+from .sqltokens import (
+    checks,
+    collations,
+    constant_expression,
+    deferred_references,
+    generated,
+    has_autoincrement,
+    index_parts,
+    quote,
+    table_options,
+)
 
 #: Everything that the migration itself puts into the source begins with this; it is never described or carried.
 OWN_PREFIX = "pg_cutover_"
@@ -39,7 +49,8 @@ def describe(connection: sqlite3.Connection, path: str) -> Description:
         elif kind == "table":
             tables.append(_table(connection, name, sql, sequences.get(name)))
         elif kind in ("view", "trigger"):
-            others.append(OtherObject(name, kind, table, sql))
+            columns = _view_columns(connection, name) if kind == "view" else ()
+            others.append(OtherObject(name, kind, table, sql, columns))
     return Description(
         path=os.path.abspath(path),
         size_bytes=file_size(path),
@@ -51,6 +62,14 @@ def describe(connection: sqlite3.Connection, path: str) -> Description:
         tables=tuple(tables),
         others=tuple(others),
     )
+
+
+def _view_columns(connection: sqlite3.Connection, view: str) -> tuple[str, ...]:
+    """The names of a view's columns; none where SQLite cannot read it any more, because something it needs is gone."""
+    try:
+        return tuple(_name(row[1]) for row in connection.execute(f"PRAGMA table_info({quote(view)})"))
+    except sqlite3.OperationalError:
+        return ()
 
 
 def file_size(path: str) -> int:
@@ -136,20 +155,42 @@ def _table(connection: sqlite3.Connection, name: str, sql: str, sequence: int | 
         indexes=indexes,
         foreign_keys=named_foreign_keys(_foreign_keys(connection, name, sql), sql),
         primary_key_name=primary_key_name(sql),
-        checks=tuple(checks(sql)),
+        checks=tuple(Check(name, text) for name, text in checks(sql)),
     )
 
 
 def _columns(connection: sqlite3.Connection, table: str, sql: str) -> tuple[Column, ...]:
-    expressions = iter(generated(sql))
+    expressions, collated = iter(generated(sql)), collations(sql)
     columns: list[Column] = []
     for _, name, declared, not_null, default, key, hidden in connection.execute(f"PRAGMA table_xinfo({quote(table)})"):
         if hidden == 1:
             continue
         expression = next(expressions, "") if hidden in (2, 3) else None
         default = None if default is None else _legible(default)
-        columns.append(Column(_name(name), _legible(declared or ""), bool(not_null), default, int(key), expression))
+        columns.append(
+            Column(
+                _name(name),
+                _legible(declared or ""),
+                bool(not_null),
+                default,
+                int(key),
+                expression,
+                collated.get(name.lower()),
+                _constant(connection, default),
+            )
+        )
     return tuple(columns)
+
+
+def _constant(connection: sqlite3.Connection, default: str | None) -> str | None:
+    """What SQLite itself computes for a default that depends on nothing; None for literals and everything else."""
+    if default is None or not constant_expression(default):
+        return None
+    try:
+        value: str | None = connection.execute(f"SELECT quote({default})").fetchone()[0]
+    except sqlite3.Error:
+        return None
+    return value
 
 
 def _indexes(connection: sqlite3.Connection, table: str) -> tuple[Index, ...]:
@@ -158,13 +199,20 @@ def _indexes(connection: sqlite3.Connection, table: str) -> tuple[Index, ...]:
         if name.startswith(OWN_PREFIX):
             continue
         info = connection.execute(f"PRAGMA index_xinfo({quote(name)})").fetchall()
+        row = connection.execute("SELECT sql FROM sqlite_master WHERE type = 'index' AND name = ?", (name,)).fetchone()
+        sql = row[0] if row else None
+        texts, where = index_parts(sql) if sql else ([], None)
         columns = tuple(
-            IndexColumn(None if cid == -2 else ("rowid" if cid == -1 else column), bool(desc), collation or "BINARY")
-            for _, cid, column, desc, collation, is_key in info
+            IndexColumn(
+                None if cid == -2 else ("rowid" if cid == -1 else column),
+                bool(desc),
+                collation or "BINARY",
+                texts[number] if cid == -2 and number < len(texts) else None,
+            )
+            for number, cid, column, desc, collation, is_key in info
             if is_key
         )
-        row = connection.execute("SELECT sql FROM sqlite_master WHERE type = 'index' AND name = ?", (name,)).fetchone()
-        found.append(Index(name, bool(unique), origin, bool(partial), columns, row[0] if row else None))
+        found.append(Index(name, bool(unique), origin, bool(partial), columns, sql, where))
     return tuple(sorted(found, key=lambda index: index.name))
 
 

@@ -16,7 +16,7 @@ from .sqltokens import quote
 
 @dataclass(frozen=True)
 class Orphans:
-    """Rows whose foreign key refers to a row that does not exist: how many, the key of the first, what it refers to."""
+    """Rows that contradict a constraint: how many, the key of the first, and the values of its foreign key."""
 
     count: int
     first: str
@@ -37,6 +37,15 @@ def orphans(
         " AND ".join(f"{mine} IS NOT NULL" for mine, _ in pairs)
         + f" AND NOT EXISTS (SELECT 1 FROM {quote(parent)} AS p WHERE {same})"
     )
+    return _rows(connection, table, columns, where)
+
+
+def contradictions(connection: sqlite3.Connection, table: Table, condition: str) -> Orphans | None:
+    """The rows of ``table`` that a CHECK constraint does not let in; None when there are none."""
+    return _rows(connection, table, (), f"NOT ({condition})")
+
+
+def _rows(connection: sqlite3.Connection, table: Table, columns: Sequence[str], where: str) -> Orphans | None:
     rows = f"FROM {quote(table.name)} AS c WHERE {where}"
     count = connection.execute(f"SELECT count(*) {rows}").fetchone()[0]
     if not count:

@@ -11,7 +11,8 @@ from typing import Any
 class Column:
     """A column. primary_key: position in the primary key, from 1; 0 when it is not part of it.
 
-    generated: None, or the expression of a generated column.
+    generated: None, or the expression of a generated column. collation: None unless the column names one.
+    constant: what a default that is an expression of constants only gives, as a literal of SQLite.
     """
 
     name: str
@@ -20,20 +21,26 @@ class Column:
     default: str | None
     primary_key: int
     generated: str | None
+    collation: str | None = None
+    constant: str | None = None
 
 
 @dataclass(frozen=True)
 class IndexColumn:
-    """A column of an index; name is None for an expression."""
+    """A column of an index; name is None for an expression, whose text is ``expression``."""
 
     name: str | None
     descending: bool
     collation: str
+    expression: str | None = None
 
 
 @dataclass(frozen=True)
 class Index:
-    """origin: c (CREATE INDEX), u (UNIQUE constraint) or pk, as SQLite tells it. constraint: the name of a named one."""
+    """origin: c (CREATE INDEX), u (UNIQUE constraint) or pk, as SQLite tells it.
+
+    constraint: the name of a named one. where: the condition of a partial one.
+    """
 
     name: str
     unique: bool
@@ -42,6 +49,7 @@ class Index:
     columns: tuple[IndexColumn, ...]
     sql: str | None
     constraint: str | None = None
+    where: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,14 @@ class ForeignKey:
     deferrable: bool
     deferred: bool
     name: str | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """A CHECK constraint; most have no name."""
+
+    name: str | None
+    sql: str
 
 
 @dataclass(frozen=True)
@@ -78,7 +94,7 @@ class Table:
     sequence: int | None
     indexes: tuple[Index, ...]
     foreign_keys: tuple[ForeignKey, ...]
-    checks: tuple[str, ...]
+    checks: tuple[Check, ...]
     primary_key_name: str | None = None
 
     def column(self, name: str) -> Column:
@@ -91,12 +107,13 @@ class Table:
 
 @dataclass(frozen=True)
 class OtherObject:
-    """A view, trigger or virtual table, or a shadow table of one. kind says which."""
+    """A view, trigger or virtual table, or a shadow table of one. kind says which. columns: those of a view."""
 
     name: str
     kind: str
     table: str
     sql: str
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,10 +157,10 @@ def from_dict(data: dict[str, Any]) -> Description:
                     )
                     for key in table["foreign_keys"]
                 ),
-                "checks": tuple(table["checks"]),
+                "checks": tuple(Check(**check) for check in table["checks"]),
             }
         )
         for table in data["tables"]
     )
-    others = tuple(OtherObject(**other) for other in data["others"])
+    others = tuple(OtherObject(**{**o, "columns": tuple(o.get("columns", ()))}) for o in data["others"])
     return Description(**{**data, "tables": tables, "others": others})

@@ -70,17 +70,23 @@ def has_autoincrement(sql: str) -> bool:
     return any(token.is_word("AUTOINCREMENT") for token in tokens(sql))
 
 
-def checks(sql: str) -> list[str]:
-    """The expressions of all CHECK constraints of a CREATE TABLE statement, without their outer parentheses."""
-    return [text for word, text in _clauses(sql) if word == "CHECK"]
+def checks(sql: str) -> list[tuple[str | None, str]]:
+    """(name or None, expression without its outer parentheses) of all CHECK constraints of a CREATE TABLE statement."""
+    found: list[tuple[str | None, str]] = []
+    for before, word, text in _clauses(sql):
+        if word == "CHECK":
+            named = len(before) > 1 and before[-2].is_word("CONSTRAINT")
+            found.append((unquoted(before[-1]) if named else None, text))
+    return found
 
 
 def generated(sql: str) -> list[str]:
     """The expressions of all generated columns of a CREATE TABLE statement, in the order of the columns."""
-    return [text for word, text in _clauses(sql) if word == "AS"]
+    return [text for _, word, text in _clauses(sql) if word == "AS"]
 
 
-def _clauses(sql: str) -> Iterator[tuple[str, str]]:
+def _clauses(sql: str) -> Iterator[tuple[list[Token], str, str]]:
+    """The two tokens before each CHECK or AS of a CREATE TABLE statement, the word, and what its parentheses hold."""
     found = tokens(sql)
     for at, token in enumerate(found[:-1]):
         opening = found[at + 1]
@@ -88,7 +94,7 @@ def _clauses(sql: str) -> Iterator[tuple[str, str]]:
             continue
         for closing in found[at + 2 :]:
             if closing.text == ")" and closing.depth == opening.depth:
-                yield token.text.upper(), sql[opening.end : closing.start].strip()
+                yield found[max(0, at - 2) : at], token.text.upper(), sql[opening.end : closing.start].strip()
                 break
 
 
@@ -110,6 +116,102 @@ def deferred_references(sql: str) -> list[tuple[bool, bool]]:
                 deferred = True
         result.append((deferrable, deferrable and deferred))
     return result
+
+
+def unquoted(token: Token) -> str:
+    """The name that a token means, whatever quotes it is in."""
+    if token.kind not in ("name", "string"):
+        return token.text
+    closing = token.text[-1]
+    return token.text[1:-1].replace(closing * 2, closing) if closing != "]" else token.text[1:-1]
+
+
+def _parts(sql: str) -> tuple[list[list[Token]], list[Token]]:
+    """What stands between the commas of the first parentheses of a CREATE statement, and all tokens behind them."""
+    found = tokens(sql)
+    opening = next((i for i, token in enumerate(found) if token.text == "(" and token.kind == "other"), len(found))
+    parts: list[list[Token]] = [[]]
+    for at in range(opening + 1, len(found)):
+        token = found[at]
+        if token.text == ")" and token.depth == 0:
+            return parts, found[at + 1 :]
+        if token.text == "," and token.depth == 1:
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return parts, []
+
+
+def collations(sql: str) -> dict[str, str]:
+    """Column name in lower case → its collation, for the columns of a CREATE TABLE statement that name one."""
+    found: dict[str, str] = {}
+    for part in _parts(sql)[0]:
+        for token, follower in zip(part[1:], part[2:]):
+            if token.depth == 1 and token.is_word("COLLATE"):
+                found[unquoted(part[0]).lower()] = unquoted(follower).upper()
+    return found
+
+
+def index_parts(sql: str) -> tuple[list[str], str | None]:
+    """The expressions of a CREATE INDEX statement, without ASC and DESC, and the condition of a partial one."""
+    parts, rest = _parts(sql)
+    texts: list[str] = []
+    for part in parts:
+        if part and part[-1].is_word("ASC", "DESC"):
+            part = part[:-1]
+        texts.append(sql[part[0].start : part[-1].end] if part else "")
+    where = rest[1:] if rest and rest[0].is_word("WHERE") else []
+    return texts, sql[where[0].start : where[-1].end] if where else None
+
+
+#: Functions that give the same for the same arguments, whenever they are called.
+_STEADY = frozenset(
+    [
+        "ABS",
+        "CHAR",
+        "COALESCE",
+        "HEX",
+        "IFNULL",
+        "INSTR",
+        "LENGTH",
+        "LOWER",
+        "LTRIM",
+        "NULLIF",
+        "REPLACE",
+        "ROUND",
+        "RTRIM",
+        "SUBSTR",
+        "SUBSTRING",
+        "TRIM",
+        "UNICODE",
+        "UPPER",
+        "ZEROBLOB",
+        "CAST",
+    ]
+)
+
+
+def constant_expression(sql: str) -> bool:
+    """True for an expression of several constants, whose value depends on nothing: ``1 + 2``, ``'x' || char(10)``."""
+    found = tokens(sql)
+    if len(found) < 3:
+        return False
+    for at, token in enumerate(found):
+        called = at + 1 < len(found) and found[at + 1].text == "("
+        if token.kind == "name" or (token.kind == "word" and called and token.text.upper() not in _STEADY):
+            return False
+        if token.is_word("CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "SELECT"):
+            return False
+    return True
+
+
+def view_select(sql: str) -> str | None:
+    """The SELECT of a CREATE VIEW statement."""
+    for token in (found := tokens(sql)):
+        if token.depth == 0 and token.is_word("AS"):
+            rest = [t for t in found if t.start > token.start and t.text != ";"]
+            return sql[rest[0].start : rest[-1].end] if rest else None
+    return None
 
 
 def quote(name: str) -> str:
