@@ -212,7 +212,7 @@ def _indexes(connection: sqlite3.Connection, table: str) -> tuple[Index, ...]:
             for number, cid, column, desc, collation, is_key in info
             if is_key
         )
-        found.append(Index(name, bool(unique), origin, bool(partial), columns, sql, where))
+        found.append(Index(name, bool(unique), origin, bool(partial), columns, sql, where=where))
     return tuple(sorted(found, key=lambda index: index.name))
 
 
