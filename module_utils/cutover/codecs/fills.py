@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from . import CODECS
 from .base import Rules, base_type
+from .ruled import LOSING
 
 #: Types that a codec fills where an application's schema has them, besides those that a derived plan may choose.
 _MORE: dict[str, tuple[str, ...]] = {
@@ -22,9 +23,12 @@ def fills(codec: str, type_name: str) -> bool:
 
 
 def fillers(type_name: str) -> list[tuple[str, str, Rules]]:
-    """Every way to fill a type without an enum's labels: (codec, type, rules), those without a rule first."""
+    """Every way to fill a type without an enum's labels: (codec, type, rules), those without a rule first.
+
+    Rules that lose something are for the operator to think of, not for a proposal.
+    """
     able = [
         codec for codec in CODECS.values() if codec.name not in ("enum", "uuid_key") and fills(codec.name, type_name)
     ]
     exact: list[tuple[str, str, Rules]] = [(c.name, type_name, ()) for c in able if c.name != "mixed_timestamp"]
-    return exact + [(c.name, type_name, (rule,)) for c in able for rule in c.rules]
+    return exact + [(c.name, type_name, (rule,)) for c in able for rule in c.rules if rule not in LOSING]

@@ -10,6 +10,8 @@ from .conversions import CONVERSIONS, Convert
 TO_NULL = "to_null"
 #: Rules that put NULL where a value was.
 NULLING = frozenset({"empty_to_null", TO_NULL})
+#: Rules that no finding proposes, because a value is another or gone afterwards.
+LOSING = NULLING | {"strip_nul", "replace_invalid", "escape_invalid", "truncate", "clamp", "round_to_scale"}
 
 
 class Ruled(Codec):
