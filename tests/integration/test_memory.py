@@ -71,6 +71,30 @@ def test_refused_cells_of_twenty_megabytes_fit(make_sqlite: MakeSqlite, database
 
 
 @pytest.mark.slow
+def test_cells_of_twenty_megabytes_fit_into_the_quarantine_and_through_rules(
+    make_sqlite: MakeSqlite, database: str
+) -> None:
+    path = make_sqlite(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT, y TEXT);"
+        "INSERT INTO t VALUES (1, hex(zeroblob(10000000)), NULL), (2, zeroblob(20000000), NULL),"
+        " (3, 'short', CAST(x'ff00' || replace(hex(zeroblob(3333333)), '0', '€') AS TEXT)),"
+        " (4, NULL, replace(hex(zeroblob(3333333)), '0', '€'))"
+    )
+    x = {"codec": "text", "type": "varchar(9)", "refused": "quarantine"}
+    y = {"codec": "text", "rules": ["strip_nul", "replace_invalid"]}
+    plan, _ = planned(path, {"tables": {"t": {"columns": {"x": x, "y": y}}}})
+    create(database, plan)
+    found: dict[str, int] = {}
+    for step in ("check", "copy", "verify"):
+        said = answer(started(step, path, database, plan, position=POSITION))
+        assert "error" not in said
+        found[step] = max(said["peak_mb"].values())
+    [line] = said["result"]["tables"]
+    assert (said["result"]["ok"], line["rows_target"], line["rows_quarantined"]) == (True, 2, 2)
+    assert max(found.values()) <= LIMIT_MB, found
+
+
+@pytest.mark.slow
 def test_file_of_two_hundred_megabytes_fits(make_sqlite: MakeSqlite, database: str) -> None:
     def fill(connection: sqlite3.Connection) -> None:
         connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, at DATETIME, x TEXT, y BLOB)")
