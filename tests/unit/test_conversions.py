@@ -63,6 +63,8 @@ EXAMPLES: list[tuple[str, str, tuple[str, ...], Any, str | None, tuple[str, ...]
     ("jsonb", "jsonb", ("strip_nul",), text('{"a\\u0000": "\\\\u0000"}'), canonical('{"a": "\\\\u0000"}'), ("strip_nul",)),
     ("jsonb", "jsonb", ("replace_invalid",), text('"\\ud800x\\ud83d\\ude00"'), canonical('"\ufffdx😀"'), ("replace_invalid",)),
     ("jsonb", "jsonb", ("replace_invalid",), text('"\\\\ud800"'), canonical('"\\\\ud800"'), ()),
+    ("jsonb", "jsonb", ("last_key_wins",), text('{"a": 1, "b": {"c": 1, "c": 2.0}, "a": 3}'), canonical('{"a": 3, "b": {"c": 2.0}}'), ("last_key_wins",)),
+    ("jsonb", "jsonb", ("last_key_wins",), text('{"b":1, "a":2}'), canonical('{"a": 2, "b": 1}'), ()),
     ("json", "json", ("strip_nul",), text('["\\u0000\\u0000"]'), canonical('[""]'), ("strip_nul",)),
     ("json", "json", ("to_null",), text("{"), None, ("to_null",)),
 ]  # fmt: skip

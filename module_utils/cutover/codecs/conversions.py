@@ -13,6 +13,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal, Overflow
 from typing import Callable, NamedTuple, Optional
 
 from .base import Stored, base_type, modifiers
+from .documents import last_keys
 from .texts import characters
 
 Convert = Callable[[Stored], Optional[Stored]]
@@ -235,6 +236,10 @@ CONVERSIONS: tuple[tuple[str, Conversion], ...] = (
         Conversion("invalid UTF-8 and halves of surrogate pairs become U+FFFD", _JSON, _replace_in_json),
     ),
     ("escape_invalid", Conversion("bytes that are no UTF-8 become \\xNN", _TEXTS, _invalid("backslashreplace"))),
+    (
+        "last_key_wins",
+        Conversion("of a key that an object names twice the last is kept", frozenset({"jsonb"}), lambda _: last_keys),
+    ),
     ("truncate", Conversion("longer text is cut to the length of the type", frozenset({"text", "char"}), _truncate)),
     ("empty_to_null", Conversion("the empty string becomes NULL", None, _empty_to_null)),
     (

@@ -37,6 +37,7 @@ def _reject(constant: str) -> Any:
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_pairs, parse_float=_Number, parse_int=_Number, parse_constant=_reject, strict=True
 )
+_LAST = json.JSONDecoder(parse_float=_Number, parse_int=_Number, parse_constant=_reject, strict=True)
 _PLAIN = json.JSONDecoder(object_pairs_hook=list, parse_float=_Number, parse_int=_Number, parse_constant=_reject)
 
 
@@ -157,6 +158,21 @@ def _canonical_sql(text: str) -> str:
         f"CASE WHEN {size} > {LONG} THEN concat({size}, '#', encode(sha256(convert_to({text}, 'UTF8')), 'hex')) "
         f"ELSE {size} || ':' || {text} END"
     )
+
+
+def last_keys(value: Stored) -> Stored:
+    """JSON whose objects name a key twice, with the last of each only, as jsonb would keep it; anything else as it is."""
+    if type(value) is not bytearray or value.count(b":") < 2:
+        return value
+    try:
+        text = json_text(value)
+        try:
+            parse(text, _DECODER)
+        except DuplicateKey:
+            return bytearray(normal_text(parse(text, _LAST)).encode())
+    except Unfit:
+        pass
+    return value
 
 
 class Jsonb(Codec):

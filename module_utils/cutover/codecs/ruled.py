@@ -11,7 +11,15 @@ TO_NULL = "to_null"
 #: Rules that put NULL where a value was.
 NULLING = frozenset({"empty_to_null", TO_NULL})
 #: Rules that no finding proposes, because a value is another or gone afterwards.
-LOSING = NULLING | {"strip_nul", "replace_invalid", "escape_invalid", "truncate", "clamp", "round_to_scale"}
+LOSING = NULLING | {
+    "strip_nul",
+    "replace_invalid",
+    "escape_invalid",
+    "truncate",
+    "clamp",
+    "round_to_scale",
+    "last_key_wins",
+}
 
 
 class Ruled(Codec):
