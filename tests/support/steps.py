@@ -12,13 +12,16 @@ import os
 import resource
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from cutover import bulk, checksum, ranges
 from cutover.check import check_values
 from cutover.errors import CutoverError
+from cutover.finish import finish
 from cutover.plan.model import Plan, from_dict
+from cutover.target.connect import connect
 from support.project import ROOT
 
 
@@ -71,6 +74,9 @@ def main() -> None:
             result = bulk.copy(asked["source"], asked["target"], plan, asked["position"], workers)
         elif asked["step"] == "verify":
             result = checksum.verify(asked["source"], asked["target"], plan, workers)
+        elif asked["step"] == "finish":
+            with closing(connect(asked["target"], autocommit=True)) as connection:
+                result = finish(connection, plan, {})
         else:
             result = [finding.as_dict() for finding in check_values(asked["source"], plan, workers)]
     except CutoverError as error:
