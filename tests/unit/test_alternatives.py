@@ -116,3 +116,22 @@ NUL = text("a\0b")
 )  # fmt: skip
 def test_nearest_way_is_proposed(way: Way, values: list[stored.Stored], wanted: Way | None) -> None:
     assert best(way, *values) == wanted
+
+
+@pytest.mark.parametrize(
+    ("way", "value", "wanted"),
+    [
+        # Milliseconds stay milliseconds: utc_timestamp would take the text and refuse them.
+        (Way("epoch_ms", "timestamptz"), text("2024-01-01 00:00:00"), Way("mixed_timestamp", "timestamptz", ("per_value",))),
+        (Way("utc_timestamp", "timestamptz"), text("2024-01-01"), Way("utc_timestamp", "timestamptz", ("date_as_midnight",))),
+        (Way("integer", "integer"), text("5"), Way("integer", "integer", ("numeric_text",))),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_in_a_table_that_exists_the_first_choice_takes_the_other_values_too(way: Way, value: Any, wanted: Way) -> None:
+    alternatives = Alternatives(way.name, way.type, way.rules, fixed=True)
+    alternatives.refused(value)
+    entry = alternatives.best()
+    assert entry is not None
+    rules = tuple(entry.get("rules", [entry["rule"]] if "rule" in entry else []))
+    assert Way(entry["codec"], entry["type"], rules) == wanted

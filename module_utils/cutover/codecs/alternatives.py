@@ -7,6 +7,7 @@ numbers as well, infinity as a decimal) come out at the next check, which then p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import Unfit
@@ -84,7 +85,13 @@ class Alternatives:
     def __init__(self, codec: str, type_name: str, rules: Rules, fixed: bool = False) -> None:
         """fixed: the type is that of a table that exists; only codecs that fill it are proposed."""
         known = _SPELLED if codec.startswith("boolean_") else _WIDER.get(codec, ())
-        wider = fillers(type_name) if fixed else known
+        wider: Sequence[Choice] = known
+        if fixed:
+            # Those first that take what the codec takes as well: else the next check refuses the values that fit now.
+            more = [(choice[0], choice[2]) for choice in known]
+            wider = sorted(
+                fillers(type_name), key=lambda c: more.index((c[0], c[2])) if (c[0], c[2]) in more else len(more)
+            )
         # A codec that stays keeps the rules that it has.
         kept = [(c[0], c[1], tuple(dict.fromkeys((*rules, *c[2]))) if c[0] == codec else c[2]) for c in wider]
         choices = [c for c in kept if c[0] != codec or (c[1], set(c[2])) != (type_name, set(rules))]
