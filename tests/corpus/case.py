@@ -55,6 +55,7 @@ class Case:
     decided_then: Mapping[str, Any] = field(default_factory=dict)
     touched: Mapping[str, int] = field(default_factory=dict)
     refused: Sequence[Refusal] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
     listed: Sequence[tuple[str, str]] = ()
     holds: Sequence[tuple[str, Any]] = ()
     mended: bool = False

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from corpus.case import ANY, Case, Refusal, one, quoted
+from corpus.case import Case, one, quoted
 
 _INT = "integer"
 _LONG = "t" * 63
@@ -35,24 +35,17 @@ SIGNS = [
     _plain(_LONG, ["c" * 63, "é" * 31 + "x"]),
 ]  # fmt: skip
 
-REFUSED = [
-    _plain(_TOO_LONG, ["v"], refused=[Refusal(None, "the name has 64 bytes, PostgreSQL holds 63", {"target": "é" * 31})]),
+RENAMED = [
+    _plain(_TOO_LONG, ["v"], renamed={_TOO_LONG: "é" * 31}),
     _plain(
         "names that become one when cut",
         ["c" * 63 + "a", "c" * 63 + "b", "v"],
-        refused=[
-            Refusal("c" * 63 + "a", "the name has 64 bytes, PostgreSQL holds 63", ANY),
-            Refusal("c" * 63 + "b", "the name has 64 bytes, PostgreSQL holds 63", ANY),
-        ],
+        renamed={"c" * 63 + "a": "c" * 63, "c" * 63 + "b": "c" * 61 + "_1"},
     ),
     _plain(
         "system columns",
         ["ctid", "xmin", "tableoid", "XMAX", "xmin_"],
-        refused=[
-            Refusal("ctid", "'ctid' is a system column of PostgreSQL", {"target": "ctid_"}),
-            Refusal("xmin", "'xmin' is a system column of PostgreSQL", {"target": "xmin__1"}),
-            Refusal("tableoid", "'tableoid' is a system column of PostgreSQL", {"target": "tableoid_"}),
-        ],
+        renamed={"ctid": "ctid_", "xmin": "xmin__1", "tableoid": "tableoid_"},
     ),
 ]  # fmt: skip
 
@@ -61,4 +54,4 @@ WIDE = [
         [tuple(f"é{number}" if number % 2 else number for number in range(1000)), (None,) * 1000]),
 ]  # fmt: skip
 
-CASES = [*WORDS, *SIGNS, *REFUSED, *WIDE]
+CASES = [*WORDS, *SIGNS, *RENAMED, *WIDE]

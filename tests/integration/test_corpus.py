@@ -29,6 +29,7 @@ class Run:
     path: Path
     url: str
     found: list[Finding]
+    warned: list[Finding]
     migrated: Migrated
 
 
@@ -40,7 +41,8 @@ def run(postgres: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         fill(connection, CASES.values())
     decided = merged(*(case.overrides for case in CASES.values()))
     plan, findings = planned(path, decided)
-    found = errors(findings + checked(path, plan))
+    everything = findings + checked(path, plan)
+    found = errors(everything)
     otherwise = {case.name for case in CASES.values() if case.decided_then}
     decisions = [finding.decide for finding in found if finding.decide and finding.table not in otherwise]
     own = [{"tables": {case.name: case.decided_then}} for case in CASES.values() if case.decided_then]
@@ -48,7 +50,7 @@ def run(postgres: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     database = postgres.create_database()
     try:
         migrated = migrate(path, database.url, merged(decided, *decisions, *own, *away))
-        yield Run(path, database.url, found, migrated)
+        yield Run(path, database.url, found, [f for f in everything if f.severity == "warning"], migrated)
     finally:
         postgres.drop_database(database)
 
@@ -115,6 +117,17 @@ def test_types_are_those_that_the_case_states(run: Run, name: str) -> None:
     assert {column: types[column] for column in CASES[name].types} == CASES[name].types
 
 
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.renamed])
+def test_names_that_postgresql_cannot_hold_are_others_and_told(run: Run, name: str) -> None:
+    table = run.migrated.plan.table(name)
+    names = {name: table.target, **{column.name: column.target for column in table.columns}}
+    assert {old: new for old, new in names.items() if old != new} == dict(CASES[name].renamed)
+    told = [finding for finding in run.warned if finding.table == name]
+    for old, new in CASES[name].renamed.items():
+        [finding] = [f for f in told if (f.column or f.table) == old]
+        assert f"it is called {new!r} there" in finding.message
+
+
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.touched])
 def test_values_that_a_rule_touched_are_counted(run: Run, name: str) -> None:
     counted = Counter[str]()
@@ -125,12 +138,9 @@ def test_values_that_a_rule_touched_are_counted(run: Run, name: str) -> None:
 
 
 def test_every_rule_has_a_case() -> None:
-    used = {
-        rule
-        for case in CASES.values()
-        for entry in case.decided.get("columns", {}).values()
-        for rule in entry.get("rules", ())
-    }
+    entries = [entry for case in CASES.values() for entry in case.decided.get("columns", {}).values()]
+    entries += [refusal.decide for case in CASES.values() for refusal in case.refused if refusal.decide]
+    used = {rule for entry in entries for rule in (*entry.get("rules", ()), entry.get("rule"))}
     # Those for the narrower types of the application's own tables: see test_codecs_of_existing_tables.
     elsewhere = {"round_to_real", "pad"}
     assert {rule for codec in CODECS.values() for rule in codec.rules} - used == elsewhere
