@@ -13,8 +13,10 @@ import hashlib
 import struct
 from collections.abc import Iterable
 from typing import Any, Callable, NamedTuple
+from uuid import UUID
 
 from .codecs.base import base_type, modifiers
+from .codecs.keys import UuidKey
 from .codecs.texts import LONG
 from .generate import Code, Field
 from .plan.codec import codec_of
@@ -23,7 +25,7 @@ from .plan.model import PlanColumn, PlanTable
 Row = tuple[Any, ...]
 _Exact = Callable[[Any], bytes]
 
-_BOOL, _BYTEA, _INT8, _TEXT, _FLOAT8 = 16, 17, 20, 25, 701
+_BOOL, _BYTEA, _INT8, _TEXT, _FLOAT8, _UUID = 16, 17, 20, 25, 701, 2950
 _STAMPS = {"timestamp": 1114, "timestamptz": 1184}
 _UNITS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 #: Microseconds from 1970 to 2000, where PostgreSQL begins to count.
@@ -82,6 +84,12 @@ def _form(column: PlanColumn, narrow: bool) -> Form:
     if not column.rules and codec.name == "text" and kind in ("text", "varchar") and not narrow:
         return _bytes(
             _TEXT, name, f"convert_to({name}, 'UTF8')", bytearray, text, (modifiers(column.type) or (LONG,))[0]
+        )
+    if isinstance(codec, UuidKey) and kind == "uuid" and not codec.of_text:
+        field = Field("q", str(_start(_UUID, 16)), "f{i}[{v}]", "type({v}) is int", ("q", str(_start(_UUID, -1))))
+        own = _Uuids(codec)
+        return Form(
+            (name,), field._replace(function=own), lambda stored: _entry(_UUID, UUID(text(stored).decode()).bytes)
         )
     if not column.rules and codec.name == "blob" and not narrow:
         return _bytes(_BYTEA, name, name, bytes, text, LONG)
@@ -151,6 +159,25 @@ class _Remembered(dict[bytes, bytes]):
     def of(self, value: Any) -> bytes:
         """The canonical text of a value; only text is remembered."""
         return self[bytes(value)] if type(value) is bytearray else self._text(value)
+
+
+class _Uuids(dict[int, bytes]):
+    """The UUIDs of integer keys, byte by byte as RFC 4122 tells; those met last are remembered."""
+
+    def __init__(self, codec: UuidKey) -> None:
+        super().__init__()
+        self._start = codec.hashed()
+
+    def __missing__(self, value: int) -> bytes:
+        sha1 = self._start.copy()
+        sha1.update(b"%d" % value)
+        whole = bytearray(sha1.digest()[:16])
+        whole[6] = whole[6] & 0x0F | 0x50
+        whole[8] = whole[8] & 0x3F | 0x80
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        found = self[value] = bytes(whole)
+        return found
 
 
 class Canonical:

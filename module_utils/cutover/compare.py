@@ -141,6 +141,7 @@ class Tally:
         self._buckets: dict[str, dict[int, tuple[int, int]]] = {"source": {}, "target": {}}
         self._counts = Counts(0, 0, 0, [])
         self._aside = (0, 0)
+        self._differs = False
 
     @property
     def differences(self) -> list[Difference]:
@@ -159,6 +160,10 @@ class Tally:
             if "merged" in result:
                 self.count(result["merged"])
             return
+        if side == "mapped":
+            self._digests[piece.number] = result["digest"]
+            self._differs = self._differs or result["differs"]
+            return
         if side == "both":
             self._digests[piece.number] = result["digest"]
             if "merged" in result:
@@ -168,6 +173,14 @@ class Tally:
         for bucket, (count, total) in result["buckets"].items():
             before = whole.get(bucket, (0, 0))
             whole[bucket] = (before[0] + count, before[1] + total)
+
+    def agrees(self, rows: int) -> bool:
+        """Whether nothing differed in a table that was compared through its map, of which PostgreSQL has ``rows`` rows."""
+        return not self._differs and self._rows["target"] == rows
+
+    def begin_again(self) -> None:
+        """Forget what was counted: the rows are compared another way."""
+        self._rows = {"source": 0, "target": 0}
 
     def count(self, counts: Counts) -> None:
         """Take in differences that were found apart from the rows."""
@@ -211,7 +224,7 @@ class Tally:
         whole = hashlib.sha256()
         for number in sorted(self._digests):
             whole.update(bytes.fromhex(self._digests[number]))
-        for bucket, (count, total) in sorted(self._buckets["source"].items()):
+        for bucket, (count, total) in sorted(self._buckets["source"].items()) if not self._digests else ():
             whole.update(b"%d:%d:%d;" % (bucket, count, total))
         if self._aside[0]:
             whole.update(b"quarantine %d:%d;" % self._aside)

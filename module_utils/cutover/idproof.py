@@ -14,17 +14,24 @@ from .plan.codec import codec_of
 from .plan.model import Plan, PlanColumn, PlanTable
 from .ranges import Range, plan_ranges, read
 from .target.catalog import OWN_SCHEMA
-from .target.connect import qualified
-from .target.rows import digest_query, key_range
+from .target.connect import qualified, quote
+from .target.rows import digest_query, escaped, key_range, row_form
 
 MAP = "map of ids"
+#: Names of expressions that no column of a table should have.
+_OLD, _NEW, _THERE, _ROW = (f'"pg-cutover {name}"' for name in ("integer", "uuid", "there", "form"))
+
+
+def _own(table: PlanTable) -> PlanColumn:
+    key = table.uuid_key
+    if key is None:
+        raise ValueError(f"table {table.name} has no map")
+    return key
 
 
 def as_table(table: PlanTable) -> PlanTable:
     """The map of a table as a planned table that is filled from the same rows: twice the key, as it is and as UUID."""
-    key = table.uuid_key
-    if key is None:
-        raise ValueError(f"table {table.name} has no map")
+    key = _own(table)
     old = PlanColumn(key.name, "old", key.declared, "integer", "bigint", not_null=True)
     return PlanTable(
         name=table.name,
@@ -42,9 +49,18 @@ def as_table(table: PlanTable) -> PlanTable:
     )
 
 
-def tasks(source: Any, plan: Plan) -> list[tuple[str, str, Range]]:
-    """The ranges of all maps, for ``compare``."""
-    return [("map", table.name, piece) for table in mapped(plan) for piece in plan_ranges(source, as_table(table))]
+def tasks(source: Any, table: PlanTable) -> list[tuple[str, str, Range]]:
+    """The ranges of a table's map, for ``compare``; none when it has no map."""
+    if table.uuid_key is None:
+        return []
+    return [("map", table.name, piece) for piece in plan_ranges(source, as_table(table))]
+
+
+def count(cursor: Any, plan: Plan, table: PlanTable) -> int:
+    """The rows that PostgreSQL has of a table."""
+    cursor.execute(f"SELECT count(*) FROM {qualified(plan.schema, table.target)}")
+    found: int = cursor.fetchone()[0]
+    return found
 
 
 def compare(source: Any, target: Any, plan: Plan, piece: Range) -> dict[str, Any]:
@@ -71,6 +87,49 @@ def compare(source: Any, target: Any, plan: Plan, piece: Range) -> dict[str, Any
         result["merged"] = _differing(table.name, key.name, [(n, text(n).decode()) for n in numbers], held)
         result["merged"].require(table)
     return result
+
+
+def compare_rows(source: Any, target: Any, plan: Plan, piece: Range) -> dict[str, Any]:
+    """Compare a range of a table and of its map at once: each row behind its integer key, in the order of these.
+
+    ``differs`` in the answer says that anything is wrong, not what.
+    """
+    table = plan.table(piece.table)
+    key, rows = as_table(table), replace(table, columns=(_before(table), *table.columns))
+    digest = hashlib.sha256()
+    count, size = Canonical(rows).digest(read(source, table, piece, with_key=True), digest.update)
+    condition, values = key_range(key, piece.low, piece.high)
+    with target.cursor() as cursor:
+        cursor.execute(_mapped_query(plan, rows, condition), values)
+        held, there, other = cursor.fetchone()
+    return {
+        "rows_source": count,
+        "rows_target": there,
+        "bytes": size,
+        "digest": digest.hexdigest(),
+        "differs": (held, there, other) != (count, count, digest.hexdigest()),
+    }
+
+
+def _mapped_query(plan: Plan, rows: PlanTable, condition: str) -> str:
+    """(rows of the map, rows of the table, SHA-256) of a range of integer keys. rows: the table behind its integer key."""
+    own = quote(_own(rows).target)
+    maps = qualified(OWN_SCHEMA, map_name(rows.name))
+    inner = (
+        f"SELECT held.{own} AS {_THERE}, {row_form(rows)} AS {_ROW} FROM"
+        f" (SELECT old AS {_OLD}, new AS {_NEW} FROM {maps} WHERE "
+    )
+    outer = f") AS maps LEFT JOIN {qualified(plan.schema, rows.target)} AS held ON held.{own} = maps.{_NEW}"
+    return (
+        f"SELECT count(*), count({_THERE}), encode(sha256(coalesce(string_agg({_ROW}, ''::bytea), '')), 'hex') FROM"
+        f" ({escaped(inner)}{condition}{escaped(outer)} ORDER BY {_OLD}) AS ordered"
+    )
+
+
+def _before(table: PlanTable) -> PlanColumn:
+    """The integer key as a column in front of the row."""
+    name = _OLD.strip('"')
+    return replace(as_table(table).columns[0], name=name, target=name)
 
 
 def compare_orphans(source: Any, cursor: Any, plan: Plan) -> dict[str, Counts]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import Any
 from uuid import UUID
 
 from ..errors import Unfit
@@ -12,12 +13,18 @@ from .base import Canonical, Codec, Rules, Stored, Wire, length, unfit
 
 _DIGITS = re.compile(rb"0|-?[1-9]\d{0,18}")
 _LEAST, _MOST = -(2**63), 2**63 - 1
-#: Values remembered a column: most tables refer to the same few rows again and again.
-REMEMBERED = 32_768
+#: Values remembered a column, no fewer than the rows of a range: its map needs them again, and most tables refer to the
+#: same few rows again and again.
+REMEMBERED = 70_000
 # As numbers, because one operation on 160 bits is faster than cutting bytes: the length field, version and variant.
 _KEEP = (1 << 128) - 1 - (0xF << 76) - (3 << 62)
 _SET = (16 << 128) | (5 << 76) | (2 << 62)
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+
+
+def _hashed(namespace: UUID) -> Any:
+    """SHA-1 that has taken in the namespace; copies of it take in a key."""
+    return hashlib.sha1(namespace.bytes, usedforsecurity=False)
 
 
 class Fields(dict[int, bytes]):
@@ -25,7 +32,7 @@ class Fields(dict[int, bytes]):
 
     def __init__(self, namespace: UUID, as_text: bool) -> None:
         super().__init__()
-        self._prefix = hashlib.sha1(namespace.bytes, usedforsecurity=False)
+        self._prefix = _hashed(namespace)
         self._as_text = as_text
 
     def __missing__(self, value: int) -> bytes:
@@ -54,6 +61,10 @@ class UuidKey(Codec):
     def __init__(self, namespace: UUID, of_text: bool = False) -> None:
         self._namespace = namespace
         self.of_text = of_text
+
+    def hashed(self) -> Any:
+        """SHA-1 that has taken in the table's namespace."""
+        return _hashed(self._namespace)
 
     def fields(self, type_name: str) -> Fields:
         """The fields of 64-bit integers by the integer, for the packer."""

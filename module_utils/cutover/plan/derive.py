@@ -246,6 +246,16 @@ def _usual_time(tables: list[Table], profiles: Mapping[str, TableProfile]) -> st
     return counts.most_common(1)[0][0]
 
 
+def _compare(table: Table, columns: tuple[PlanColumn, ...], key: tuple[str, ...]) -> str:
+    """How the rows are compared: in the order of an integer key, also of one that became UUIDs, or in none."""
+    own = next((column for column in columns if column.name == table.rowid_alias), None)
+    if own is None or not key:
+        return "multiset"
+    if own.key_of == table.name and all(column.refused == "fail" for column in columns):
+        return "mapped"
+    return "ordered" if own.identity else "multiset"
+
+
 def _table(
     table: Table,
     target: str,
@@ -270,7 +280,7 @@ def _table(
         rows=profile.rows,
         bytes=profile.bytes,
         rowid=table.rowid,
-        compare="ordered" if identity is not None and key else "multiset",
+        compare=_compare(table, columns, key),
         columns=columns,
         primary_key=key,
         primary_key_name=key_name,

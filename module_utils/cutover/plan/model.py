@@ -111,7 +111,8 @@ class PlanTable:
     """A table.
 
     rowid: the name that addresses the source's rowid, None for WITHOUT ROWID tables, which travel by primary key.
-    compare: ``ordered`` by an integer key, or ``multiset`` where no key sorts alike on both sides.
+    compare: ``ordered`` by an integer key, ``mapped`` by one that became UUIDs, in the order of the integers in its map,
+    or ``multiset`` where no key sorts alike on both sides.
     sequence_last: the highest value that the identity column ever had; rows, bytes: as profiled, for the planning of ranges.
     seeded: in tables that exist, what becomes of rows that the application's migrations put there: ``empty``, ``replace``,
     ``keep`` or ``fail``; None in a derived plan.

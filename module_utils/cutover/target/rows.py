@@ -50,7 +50,7 @@ def row_form(table: PlanTable) -> str:
 
 def key_range(table: PlanTable, low: tuple[Any, ...] | None, high: tuple[Any, ...] | None) -> Query:
     """The condition low ≤ key < high on the integer key of an ordered table."""
-    key = _escaped(quote(table.column(table.primary_key[0]).target))
+    key = escaped(quote(table.column(table.primary_key[0]).target))
     conditions: list[str] = []
     values: list[Any] = []
     for bound, operator in ((low, ">="), (high, "<")):
@@ -64,12 +64,12 @@ def digest_query(plan: Plan, table: PlanTable, low: tuple[Any, ...] | None, high
     """(count, SHA-256) of a key range in the order of the key; the digest of nothing where there are no rows."""
     condition, values = key_range(table, low, high)
     key = quote(table.column(table.primary_key[0]).target)
-    form = _escaped(row_form(table))
+    form = escaped(row_form(table))
     return (
         (
             f"SELECT count(*), encode(sha256(coalesce(string_agg({_ROW}, ''::bytea), '')), 'hex') FROM"
-            f" (SELECT {form} AS {_ROW} FROM {_escaped(relation(plan, table))}"
-            f" WHERE {condition} ORDER BY {_escaped(key)}) AS ordered"
+            f" (SELECT {form} AS {_ROW} FROM {escaped(relation(plan, table))}"
+            f" WHERE {condition} ORDER BY {escaped(key)}) AS ordered"
         ),
         values,
     )
@@ -98,7 +98,7 @@ def bucket_query(plan: Plan, table: PlanTable, blocks: Sequence[int | None]) -> 
     return (
         (
             "SELECT get_byte(digest, 0), count(*), sum(('x' || encode(substr(digest, 2, 7), 'hex'))::bit(56)::bigint)"
-            f" FROM (SELECT {_digest(table)} AS digest FROM {_escaped(relation(plan, table))}"
+            f" FROM (SELECT {_digest(table)} AS digest FROM {escaped(relation(plan, table))}"
             f" WHERE {condition} OFFSET 0) AS digests GROUP BY 1"
         ),
         values,
@@ -107,7 +107,7 @@ def bucket_query(plan: Plan, table: PlanTable, blocks: Sequence[int | None]) -> 
 
 def digests_query(plan: Plan, table: PlanTable, buckets: Sequence[int]) -> Query:
     """(digest) of every row in the given buckets."""
-    target = _escaped(relation(plan, table))
+    target = escaped(relation(plan, table))
     return (
         (
             f"SELECT digest FROM (SELECT {_digest(table)} AS digest FROM {target} OFFSET 0) AS digests"
@@ -119,7 +119,7 @@ def digests_query(plan: Plan, table: PlanTable, buckets: Sequence[int]) -> Query
 
 def rows_by_digest_query(plan: Plan, table: PlanTable, digests: Sequence[bytes]) -> Query:
     """(digest, canonical text of each column …) of the rows with the given digests."""
-    target, digest = _escaped(relation(plan, table)), _digest(table)
+    target, digest = escaped(relation(plan, table)), _digest(table)
     return f"SELECT {digest}, {_texts(table)} FROM {target} WHERE {digest} = ANY(%s)", (list(digests),)
 
 
@@ -128,10 +128,10 @@ def ordered_rows_query(
 ) -> Query:
     """(key, canonical text of each column …) of a key range in the order of the key."""
     condition, values = key_range(table, low, high)
-    key = _escaped(quote(table.column(table.primary_key[0]).target))
+    key = escaped(quote(table.column(table.primary_key[0]).target))
     return (
         (
-            f"SELECT {key}, {_texts(table)} FROM {_escaped(relation(plan, table))}"
+            f"SELECT {key}, {_texts(table)} FROM {escaped(relation(plan, table))}"
             # By position: the name of the key would mean its text as well.
             f" WHERE {condition} ORDER BY 1"
         ),
@@ -141,17 +141,17 @@ def ordered_rows_query(
 
 def rows_query(schema: str, table: PlanTable, most: int) -> Query:
     """(canonical text of each column …) of the first rows of the table, or of its copy in another schema."""
-    return f"SELECT {_texts(table)} FROM {_escaped(qualified(schema, table.target))} LIMIT %s", (most,)
+    return f"SELECT {_texts(table)} FROM {escaped(qualified(schema, table.target))} LIMIT %s", (most,)
 
 
 def _texts(table: PlanTable) -> str:
-    return ", ".join(_escaped(f"({text})::text") for text in column_texts(table))
+    return ", ".join(escaped(f"({text})::text") for text in column_texts(table))
 
 
 def _digest(table: PlanTable) -> str:
-    return _escaped(f"sha256({row_form(table)})")
+    return escaped(f"sha256({row_form(table)})")
 
 
-def _escaped(sql: str) -> str:
+def escaped(sql: str) -> str:
     """SQL that psycopg2 does not take for a placeholder."""
     return sql.replace("%", "%%")
