@@ -34,15 +34,16 @@ ORDER BY c.relname
 
 # The type of a domain is looked up to the bottom: domains may stand on domains, and the innermost says how long.
 _COLUMNS = """
-WITH RECURSIVE base(start, oid, typmod) AS (
-  SELECT t.oid, t.typbasetype, t.typtypmod FROM pg_type t WHERE t.typtype = 'd'
-  UNION ALL SELECT base.start, t.typbasetype, t.typtypmod FROM base JOIN pg_type t ON t.oid = base.oid WHERE t.typtype = 'd'
+WITH RECURSIVE base(start, oid, typmod, needed) AS (
+  SELECT t.oid, t.typbasetype, t.typtypmod, t.typnotnull FROM pg_type t WHERE t.typtype = 'd'
+  UNION ALL SELECT base.start, t.typbasetype, t.typtypmod, base.needed OR t.typnotnull
+    FROM base JOIN pg_type t ON t.oid = base.oid WHERE t.typtype = 'd'
 ), bottom AS (
-  SELECT base.start, base.oid, base.typmod FROM base JOIN pg_type t ON t.oid = base.oid WHERE t.typtype <> 'd'
+  SELECT base.start, base.oid, base.typmod, base.needed FROM base JOIN pg_type t ON t.oid = base.oid WHERE t.typtype <> 'd'
 )
 SELECT a.attrelid, a.attname, t.typname, format_type(t.oid, coalesce(bottom.typmod, a.atttypmod)), t.typtype,
        CASE WHEN own.typtype IN ('d', 'e') THEN format('%%I.%%I', typespace.nspname, own.typname) END,
-       a.attnotnull OR coalesce(own.typnotnull, false), pg_get_expr(d.adbin, d.adrelid), a.attidentity, a.attgenerated,
+       a.attnotnull OR coalesce(bottom.needed, false), pg_get_expr(d.adbin, d.adrelid), a.attidentity, a.attgenerated,
        array(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder),
        coalesce(pg_get_serial_sequence(format('%%I.%%I', n.nspname, c.relname), a.attname),
          (SELECT format('%%I.%%I', ns.nspname, s.relname) FROM pg_depend dep
