@@ -59,7 +59,7 @@ def verify(source_path: str, target_url: str, plan: Plan, workers: int, progress
         def collect(task: Task, result: dict[str, Any]) -> None:
             tallies[task[1]].add(task, result)
             if task[0] not in ("target", "map"):
-                shown.advance(task[1], result["rows_source"], result["bytes"])
+                shown.advance(task[1], result["rows_source"] + result["aside"][0], result["bytes"])
 
         run(tasks, lambda: _worker(source_path, target_url, plan, snapshot), workers, collect)
         source = open_readonly(source_path, bytearray)
