@@ -23,10 +23,12 @@ from .quarantine import Sieve
 from .ranges import Range, plan_ranges, read
 from .source.connect import open_readonly
 from .structure import check_structure
-from .target.connect import connect, explain
+from .target.connect import connect, explain, first_line
 from .target.rows import block_ranges, bucket_query, digest_query
 from .workers import run
 
+#: What PostgreSQL says when a column, its type or a table is not that of the plan.
+_OTHER_TYPES = ("42846", "42703", "42P01", "42883")
 #: What a task hands back: rows and bytes of the side(s) it read, and its contribution.
 Buckets = dict[int, tuple[int, int]]
 Task = tuple[str, str, Union[Range, tuple[int, Optional[int]]]]
@@ -163,6 +165,11 @@ def _worker(source_path: str, target_url: str, plan: Plan, snapshot: str) -> Cal
                 f"table {name}: a row of the source can no longer be read as the plan says: {reason}."
             ) from None
         except target.Error as error:
+            if error.pgcode in _OTHER_TYPES:
+                raise Refused(
+                    f"table {name}: what PostgreSQL holds was not made by this plan ({first_line(error)}). Run with the same "
+                    "cutover_ids and cutover_plan_overrides as the copy; they belong into the inventory."
+                ) from None
             raise explain(error, f"table {name}") from None
 
     return handle

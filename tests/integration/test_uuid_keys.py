@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
+import time
 import uuid
 from contextlib import closing
 from pathlib import Path
@@ -12,15 +15,19 @@ from typing import Any
 import psycopg2
 import psycopg2.errors
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from conftest import MakeSqlite
-from cutover import idmap
+from cutover import idmap, ranges
 from cutover.ddl import drop_own
+from cutover.errors import Refused
 from cutover.plan.codec import codec_of
 from cutover.plan.model import Plan
 from cutover.target.connect import connect, quote
-from support.engine import Migrated, checked, copy, create, errors, finish, merged, migrate, planned, verify
-from support.independent import execute, fetch, quoted
+from support.engine import POSITION, Migrated, checked, copy, create, errors, finish, merged, migrate, planned, verify
+from support.independent import emptied, execute, fetch, quoted
+from support.steps import answer, started
 
 LEAST, MOST = -(2**63), 2**63 - 1
 
@@ -306,3 +313,118 @@ def test_changing_the_ids_starts_over_and_leaves_no_map(make_sqlite: MakeSqlite,
     assert verify(path, database, plan)["ok"]
     assert fetch(database, "SELECT count(*) FROM pg_class WHERE relname LIKE 'ids\\_%'") == [(0,)]
     assert fetch(database, "SELECT count(*) FROM pgcutover.orphan_ids") == [(0,)]
+
+
+def test_comparison_by_another_plan_says_so(make_sqlite: MakeSqlite, database: str) -> None:
+    path = make_sqlite(SHOP)
+    migrate(path, database, REFERS, ids="uuid")
+    with pytest.raises(Refused, match=r"was not made by this plan .*cutover_ids"):
+        verify(path, database, planned(path, REFERS)[0])
+    emptied(database)
+    migrate(path, database, REFERS)
+    with pytest.raises(Refused, match=r"was not made by this plan .*cutover_ids"):
+        verify(path, database, planned(path, REFERS, ids="uuid")[0])
+
+
+# ---------------------------------------------------------------- killed in the middle
+
+
+def test_killed_copy_goes_on_and_the_map_has_no_gap(make_sqlite: MakeSqlite, database: str) -> None:
+    path = make_sqlite(
+        "CREATE TABLE p (id INTEGER PRIMARY KEY, x TEXT); CREATE TABLE c (id INTEGER PRIMARY KEY, p_id INT);"
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)"
+        " INSERT INTO p SELECT i * 7 - 9000, printf('%0100d', i) FROM n; INSERT INTO c SELECT rowid, id + 7 FROM p"
+    )
+    plan, findings = planned(path, {"tables": {"c": {"columns": {"p_id": {"refers_to": "p"}}}}}, ids="uuid")
+    assert errors(findings) == []
+    create(database, plan)
+    execute(
+        database,
+        # From the fourth range on the copy waits, with rows and map of a range sent and not committed.
+        "CREATE FUNCTION pgcutover.gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF (SELECT count(*) FROM"
+        " pgcutover.ranges WHERE rows IS NOT NULL) >= 3 THEN PERFORM pg_advisory_xact_lock_shared(42); END IF; RETURN NEW; END $$",
+        "CREATE TRIGGER gate BEFORE UPDATE ON pgcutover.ranges FOR EACH ROW EXECUTE FUNCTION pgcutover.gate()",
+    )
+    size = plan.tables[0].bytes // 20
+    with closing(psycopg2.connect(database)) as gate:
+        gate.cursor().execute("SELECT pg_advisory_lock(42)")
+        copying = started("copy", path, database, plan, position=POSITION, range_bytes=size)
+        while True:
+            waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            if fetch(database, waiting)[0][0]:
+                break
+            assert copying.poll() is None
+            time.sleep(0.05)
+        os.kill(copying.pid, signal.SIGKILL)
+        copying.communicate()
+    again = answer(started("copy", path, database, plan, position=POSITION, range_bytes=size))["result"]
+    assert (again["resumed"], again["tables"]["p"]["rows"], again["tables"]["c"]["rows"]) == (True, 3000, 3000)
+    finish(path, database, plan)
+    assert verify(path, database, plan)["ok"]
+    assert_arrived(path, database, plan, {"p": {"id": "p"}, "c": {"id": "c", "p_id": "p"}})
+    assert fetch(database, "SELECT count(*), count(DISTINCT old), min(old), max(old) FROM pgcutover.ids_p") == [
+        (3000, 3000, -8993, 12000)
+    ]
+    assert fetch(database, "SELECT key_of, old FROM pgcutover.orphan_ids") == [("p", 12007)]
+
+
+# ---------------------------------------------------------------- any tables
+
+
+@st.composite
+def related(draw: st.DrawFn) -> tuple[str, dict[str, dict[str, str]]]:
+    """SQL of tables that refer to each other, and which of their columns hold the key of which table."""
+    count = draw(st.integers(1, 4))
+    names = draw(st.lists(NAMES, min_size=count, max_size=count, unique_by=lambda name: name.lower()))
+    keys = {name: draw(st.lists(KEYS, max_size=6, unique=True)) for name in names}
+    lines: list[str] = []
+    hold: dict[str, dict[str, str]] = {}
+    for name in names:
+        alias = draw(
+            st.sampled_from(["INTEGER PRIMARY KEY", "INTEGER PRIMARY KEY AUTOINCREMENT", "INT PRIMARY KEY NOT NULL"])
+        )
+        parents = draw(st.lists(st.sampled_from(names), max_size=3))
+        columns = [f"{quoted('k e%sy')} {alias}", "v TEXT"]
+        columns += [
+            f"{quoted(f'r{n} {parent}'[:20])} {draw(st.sampled_from(['INTEGER', 'BIGINT', 'TEXT', 'NUMERIC']))}"
+            f" REFERENCES {quoted(parent)} DEFERRABLE INITIALLY DEFERRED"
+            for n, parent in enumerate(parents)
+        ]
+        lines.append(f"CREATE TABLE {quoted(name)} ({', '.join(columns)})")
+        hold[name] = {"k e%sy": name} | {f"r{n} {parent}"[:20]: parent for n, parent in enumerate(parents)}
+        for key in keys[name]:
+            values = [draw(st.none() | st.sampled_from(keys[p])) if keys[p] else None for p in parents]
+            shown = ["NULL" if value is None else str(value) for value in values]
+            lines.append(
+                f"INSERT INTO {quoted(name)} VALUES ({', '.join([str(key), draw(st.sampled_from(TEXTS)), *shown])})"
+            )
+    return ";\n".join(lines), hold
+
+
+NAMES = st.text(st.characters(categories=["L", "N"], include_characters=" %-_'\"{}"), min_size=1, max_size=12).filter(
+    lambda name: not name.lower().startswith(("sqlite", "pg"))
+)
+KEYS = st.one_of(st.integers(-5, 40), st.sampled_from([LEAST, LEAST + 1, -1, 0, MOST - 1, MOST]))
+TEXTS = ["NULL", "''", "'x'", "'|'"]
+
+
+@settings(max_examples=20)
+@given(made=related(), kind=st.sampled_from(["uuid", "text"]))
+def test_any_tables_that_refer_to_each_other_arrive(
+    make_sqlite: MakeSqlite,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    made: tuple[str, dict[str, dict[str, str]]],
+    kind: str,
+) -> None:
+    monkeypatch.setattr(ranges.plan_ranges, "__defaults__", (60,))
+    emptied(database)
+    sql, hold = made
+    path = make_sqlite(sql)
+    result = migrate(path, database, {"uuid_type": kind}, ids="uuid")
+    assert result.verified["ok"], result.verified["differences"]
+    assert {table.name for table in idmap.mapped(result.plan)} == set(hold)
+    assert_arrived(path, database, result.plan, hold)
+    assert fetch(database, "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND convalidated") == [
+        (sum(len(columns) - 1 for columns in hold.values()),)
+    ]
