@@ -25,6 +25,9 @@ def open_access(connection: Any, plan: Plan, role: str, check_mode: bool = False
             if tables:
                 statements.append(f"GRANT USAGE ON SCHEMA {quote(plan.schema)} TO {quote(role)}")
                 statements.append(f"GRANT SELECT, {_WRITES} ON {tables} TO {quote(role)}")
+            for view in plan.views:
+                # Views of SQLite cannot be written to.
+                statements.append(f"GRANT SELECT ON {qualified(plan.schema, view.target)} TO {quote(role)}")
             for sequence in _sequences(cursor, plan):
                 statements.append(f"GRANT USAGE, SELECT ON SEQUENCE {sequence} TO {quote(role)}")
             cursor.execute(

@@ -178,7 +178,9 @@ def replace_tables(cursor: Any, plan: Plan) -> list[str]:
         room += [f"ALTER TABLE {qualified(*name)} SET SCHEMA {quote(kept)}" for name in existing]
         room.append(f"UPDATE {OWN}.migration SET was_in_use = false")
     else:
-        room = [f"DROP TABLE {qualified(*name)} CASCADE" for name in existing]
+        views = _views(cursor)
+        room = [f"DROP VIEW IF EXISTS {qualified(*name)} CASCADE" for name in views]
+        room += [f"DROP TABLE {qualified(*name)} CASCADE" for name in existing if name not in views]
     return [
         *room,
         f"DELETE FROM {OWN}.tables",
@@ -263,6 +265,15 @@ def _existing(cursor: Any) -> dict[tuple[str, str], bool]:
         f"SELECT schema_name, table_name, to_regclass(format('%I.%I', schema_name, table_name)) IS NOT NULL FROM {OWN}.tables"
     )
     return {(schema, name): there for schema, name, there in cursor.fetchall()}
+
+
+def _views(cursor: Any) -> list[tuple[str, str]]:
+    """The views among the migration's own tables."""
+    cursor.execute(
+        f"SELECT schema_name, table_name FROM {OWN}.tables JOIN pg_class c"
+        " ON c.oid = to_regclass(format('%I.%I', schema_name, table_name)) WHERE c.relkind = 'v' ORDER BY 1, 2"
+    )
+    return list(cursor.fetchall())
 
 
 def drop_own(connection: Any, check_mode: bool = False, quarantined: str = "refuse") -> list[str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import existing, idmap, sessions
+from . import existing, idmap, sessions, views
 from .ddl import check, foreign_key, index, primary_key, primary_key_by_index, validate
 from .plan.model import Plan, PlanTable
 from .sessions import Step
@@ -23,7 +23,7 @@ def finish(
     url: str | None = None,
     workers: int = 1,
 ) -> list[str]:
-    """Add keys, indexes and foreign keys that are missing, set sequences, ANALYZE; return the statements run.
+    """Add keys, indexes, constraints and views that are missing, set sequences, ANALYZE; return the statements run.
 
     sequences: by table of the source, the highest value that its AUTOINCREMENT ever gave out.
     The connection must be in autocommit: each step stays done, a second run adds what is missing.
@@ -87,6 +87,7 @@ def finish(
             connection, plan, table, max(sequences.get(table.name, 0), table.sequence_last or 0), check_mode
         )
         done += [statement] if statement else []
+    done += views.add(connection, plan, check_mode)
     if changed:
         execute([[Step(f"ANALYZE {qualified(plan.schema, table.target)}", table.name)] for table in tables])
     return done

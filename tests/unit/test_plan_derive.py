@@ -270,8 +270,8 @@ def test_fingerprint_tells_what_decides_the_target_only(make_sqlite: MakeSqlite)
         planned(make_sqlite(schema + more))[0].fingerprint()
         for more in ("", "INSERT INTO t VALUES (7, 'x')", "CREATE INDEX i ON t (x)", "CREATE VIEW v AS SELECT 1")
     ]
-    assert prints[0] == prints[1] == prints[3]
-    assert prints[0] != prints[2]
+    assert prints[0] == prints[1]
+    assert len(set(prints)) == 3
 
 
 def test_empty_columns_of_time_follow_the_rest_of_the_database(make_sqlite: MakeSqlite) -> None:

@@ -11,8 +11,8 @@ from ..source.profile import TableProfile
 from .model import NotCarried, PlanCheck, PlanColumn
 from .names import Namespace
 from .overrides import Overrides
-from .translate import Expressions, Scope, Untranslatable, Value, scope_of, values_of
-from .translate.scope import Source, affinity
+from .translate import Expressions, Scope, Source, Untranslatable, Value, scope_of, values_of
+from .translate.scope import affinity
 
 #: By kind of value, the codecs whose columns may hold it as it is.
 _CODECS = {"integer": "integer", "boolean": "boolean", "text": "text", "real": "real", "blob": "blob", "date": "date"}

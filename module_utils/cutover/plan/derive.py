@@ -21,9 +21,9 @@ from .model import VERSION, NotCarried, Plan, PlanCheck, PlanColumn, PlanTable
 from .names import MOST_COLUMNS, SYSTEM_COLUMNS, Namespace, Renamed, consequence, settle
 from .objects import Relations
 from .overrides import Overrides, named_rules
+from .views import Views, view_names
 
 _HINTS = {
-    "view": "create the view by hand in PostgreSQL after the cutover",
     "trigger": "write it as a PL/pgSQL trigger, or let the application do its work",
     "virtual table": "full-text search: a tsvector column with a GIN index replaces FTS",
     "shadow table": "belongs to a virtual table, nothing to do",
@@ -47,6 +47,7 @@ def derive(
     not_carried: list[NotCarried] = [
         NotCarried(other.name, other.kind, "has no counterpart that would mean exactly the same", _HINTS[other.kind])
         for other in source.others
+        if other.kind != "view"
     ]
     carried: list[Table] = []
     for table in source.tables:
@@ -56,8 +57,7 @@ def derive(
             not_carried.append(NotCarried(table.name, "table", "the plan says so", "its rows stay in the source only"))
     if source.tables and not carried:
         findings.append(Finding("error", "the plan carries no table, so there is nothing to move"))
-    views = [other.name for other in source.others if other.kind == "view"]
-    targets = _targets(carried, views, decided, findings)
+    targets = _targets(carried, decided, findings)
     columns = _Columns(carried, profiles, decided, findings, not_carried)
     planned = {table.name: columns.of(table) for table in carried}
     keys = Keys(carried, planned, decided, ids)
@@ -69,7 +69,9 @@ def derive(
         table.name: with_generated(table, planned[table.name], profiles[table.name], in_c, decided, not_carried)
         for table in carried
     }
-    names = Namespace([*targets.values(), *views])
+    views = [other for other in source.others if other.kind == "view"]
+    view_targets, renamed_views = view_names(views, decided, targets.values())
+    names = Namespace([*targets.values(), *view_targets.values()])
     relations = Relations(carried, planned, profiles, decided, names, findings, not_carried)
     tables = tuple(
         _table(
@@ -91,6 +93,12 @@ def derive(
         )
         for table in carried
     )
+    by_name = {table.name: (table, made) for table, made in zip(carried, tables)}
+    planned_views = Views(views, view_targets, by_name, profiles, decided)
+    not_carried += planned_views.not_carried
+    for entry in renamed_views:
+        if entry.name in {view.name for view in planned_views.planned}:
+            findings.append(_renamed(entry, entry.name, None, {"views": {entry.name: {"target": entry.better}}}))
     findings.extend(_left_out(not_carried))
     facts = {
         "path": source.path,
@@ -111,6 +119,7 @@ def derive(
         tables,
         tuple(not_carried),
         namespace=str(namespace) if keys.key_of else None,
+        views=tuple(planned_views.planned),
     )
     return plan, findings
 
@@ -134,11 +143,11 @@ def _left_out(not_carried: list[NotCarried]) -> list[Finding]:
     ]
 
 
-def _targets(tables: list[Table], views: list[str], decided: Overrides, findings: list[Finding]) -> dict[str, str]:
+def _targets(tables: list[Table], decided: Overrides, findings: list[Finding]) -> dict[str, str]:
     """The names of tables in PostgreSQL; those that it cannot have are changed and listed."""
     wanted = {table.name: str(decided.table(table.name).get("target", table.name)) for table in tables}
     chosen = {table.name for table in tables if "target" in decided.table(table.name)}
-    targets, renamed = settle(wanted, chosen, "table", taken=views)
+    targets, renamed = settle(wanted, chosen, "table")
     for entry in renamed:
         findings.append(_renamed(entry, entry.name, None, {"tables": {entry.name: {"target": entry.better}}}))
     return targets

@@ -8,7 +8,22 @@ A white list over the tree that sqlglot parses. Source: https://www.sqlite.org/l
 from __future__ import annotations
 
 from .expressions import Expressions
-from .scope import Scope, scope_of, values_of
+from .parse import parse
+from .scope import Scope, Source, scope_of, values_of
+from .select import Query, Readable, Selects, derived
 from .values import Untranslatable, Value
 
-__all__ = ["Expressions", "Scope", "Untranslatable", "Value", "scope_of", "values_of"]
+__all__ = [
+    "Expressions",
+    "Query",
+    "Readable",
+    "Scope",
+    "Selects",
+    "Source",
+    "Untranslatable",
+    "Value",
+    "derived",
+    "parse",
+    "scope_of",
+    "values_of",
+]

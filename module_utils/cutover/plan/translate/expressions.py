@@ -43,7 +43,9 @@ _FUNCTIONS: dict[type[exp.Expression], tuple[str, ...]] = {
     exp.Literal: ("this", "is_string"),
     exp.Div: ("this", "expression", "typed", "safe"),
     exp.DPipe: ("this", "expression", "safe"),
-    exp.In: ("this", "expressions"),
+    exp.In: ("this", "expressions", "query"),
+    exp.Count: ("this", "big_int"),
+    exp.Subquery: ("this", "alias"),
     exp.Like: ("this", "expression", "negate"),
     exp.Cast: ("this", "to"),
     exp.Trim: ("this", "expression", "position"),
@@ -65,7 +67,7 @@ class Expressions:
     """Translates expressions over one scope."""
 
     def __init__(self, scope: Scope) -> None:
-        self._scope = scope
+        self.scope = scope
         #: Columns that are not NULL where it matters, such as x in ``x IS NULL OR json_valid(x)``.
         self._present: set[str] = set()
 
@@ -79,16 +81,20 @@ class Expressions:
 
     def value(self, node: exp.Expression) -> Value:
         """The value of a node. Raises Untranslatable."""
-        handler = _HANDLERS.get(type(node))
+        handler = self.handlers().get(type(node))
         known = _FUNCTIONS.get(type(node), ("this", "expression"))
         if handler is None or any(given and name not in known for name, given in node.args.items()):
             raise Untranslatable(f"holds {_shown(node)}, which has no exact counterpart")
         return handler(self, node)
 
+    def handlers(self) -> dict[type[exp.Expression], Callable[[Any, Any], Value]]:
+        """What is known, by node."""
+        return _HANDLERS
+
     # ---------------------------------------------------------------- leaves
 
     def _column(self, node: Any) -> Value:
-        return self._scope.column(node)
+        return self.scope.column(node)
 
     def _literal(self, node: Any) -> Value:
         content = str(node.this)
@@ -310,7 +316,7 @@ def _unary(function: Callable[[Value], Value]) -> Callable[[Expressions, Any], V
     return lambda self, node: function(self.value(node.this))
 
 
-_HANDLERS: dict[type[exp.Expression], Callable[[Expressions, Any], Value]] = {
+_HANDLERS: dict[type[exp.Expression], Callable[[Any, Any], Value]] = {
     exp.Column: Expressions._column,
     exp.Literal: Expressions._literal,
     exp.HexString: Expressions._hex,

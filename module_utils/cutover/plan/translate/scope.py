@@ -22,14 +22,17 @@ class Source:
     name: str
     columns: tuple[tuple[str, Value], ...]
     nullable: bool = False
+    #: The columns of its primary key; empty when it is no table.
+    key: tuple[str, ...] = ()
 
 
 class Scope:
     """Resolves column names as SQLite does: without case, inner queries first."""
 
-    def __init__(self, sources: Sequence[Source], outer: Scope | None = None) -> None:
+    def __init__(self, sources: Sequence[Source], outer: Scope | None = None, texts: bool = True) -> None:
         self.sources = tuple(sources)
         self._outer = outer
+        self._texts = texts
         #: The columns that were asked for, by their names in the source.
         self.used: list[str] = []
 
@@ -43,10 +46,14 @@ class Scope:
         found = self._find(name, str(table.this) if table is not None else None)
         if found is not None:
             return found
-        if table is None and identifier.args.get("quoted") and not self._outer:
+        if table is None and identifier.args.get("quoted") and self._texts:
             # SQLite reads a name in double quotes that is no column as a string.
             return text(name)
         raise Untranslatable(f"names {node.sql('sqlite')}, which is no column")
+
+    def inner(self, sources: Sequence[Source]) -> Scope:
+        """The scope of a query inside of this one."""
+        return Scope(sources, self, self._texts)
 
     def _find(self, name: str, table: str | None) -> Value | None:
         found: list[tuple[str, Value]] = [
