@@ -19,6 +19,7 @@ from bench import ROOT, BenchError
 KINDS = {
     "A": "the demo's reference database: 12 tables, long text, blobs",
     "B": "one table of narrow rows: integers, real, boolean, date, short text, decimal",
+    "C": "B ten times larger",
 }
 #: Rows of B at scale 1.
 NARROW_ROWS = 3_000_000

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
 from typing import Any, Callable
 
-from bench import BenchError
+from bench import BenchError, mistakes, peers
 from bench.inputs import Input
 from bench.limit import Piece, load, write
 from bench.project import Cost, check, make_plan, run_step, verify
@@ -27,12 +28,16 @@ def note(text: str) -> None:
 class Bench:
     """Measures one input on a running cluster."""
 
-    def __init__(self, cluster: Cluster, item: Input, cores: int, form: str) -> None:
+    def __init__(self, cluster: Cluster, item: Input, cores: int, form: str, rivals: tuple[str, ...] = ()) -> None:
         self._cluster = cluster
         self.item = item
         self._cores = cores
         note(f"{item.name}: preparing (a first copy, and the files for the limit)")
         self.plan: Plan = make_plan(item, cores)
+        self._uuid: Plan = make_plan(item, cores, "uuid")
+        self._rivals = rivals
+        #: By peer, what its first copy holds other than it should, and the errors that it told of.
+        self.mistakes: dict[str, dict[str, Any]] = {}
         self._prepare(form)
 
     def _prepare(self, form: str) -> None:
@@ -54,6 +59,8 @@ class Bench:
             lambda took: self._limit(took, "streams", self._cores),
             self._one_worker,
             self._reading,
+            self._ids,
+            *[functools.partial(self._rival, name) for name in self._rivals],
         ]
         # Nothing is always first, or always behind the same.
         at = number % len(turns)
@@ -84,6 +91,26 @@ class Bench:
             self._keep(took, "copy_1", cost, before)
             self._compare(database, "copy_1")
 
+    def _ids(self, took: Repeat) -> None:
+        """The copy with integer keys as UUIDs."""
+        with empty_tables(self._cluster, self._uuid) as database:
+            before = cpu_seconds(self._cluster)
+            _, cost = run_step("copy", self.item, self._cores, self._uuid, database.url)
+            self._keep(took, "copy_uuid", cost, before)
+
+    def _rival(self, name: str, took: Repeat) -> None:
+        """A peer's copy with its own tables, in an empty database."""
+        database = self._cluster.create_database()
+        try:
+            before = cpu_seconds(self._cluster)
+            outcome = peers.run(name, self.item, self.plan, database.url, self.item.path.parent)
+            self._keep(took, name, outcome.cost, before)
+            if name not in self.mistakes:
+                found = mistakes.find(self.item, self.plan, database.url, self._cores)
+                self.mistakes[name] = {**found, "errors": outcome.errors}
+        finally:
+            self._cluster.drop_database(database)
+
     def _reading(self, took: Repeat) -> None:
         """What needs no server."""
         _, cost = run_step("profile", self.item, self._cores)
@@ -94,7 +121,7 @@ class Bench:
         if before is not None:
             cost = dataclasses.replace(cost, server_cpu=cpu_seconds(self._cluster) - before)
         took[name] = cost
-        note(f"{self.item.name}:   {name:8} {cost.seconds:7.2f} s")
+        note(f"{self.item.name}:   {name:9} {cost.seconds:7.2f} s")
 
     def _compare(self, database: Database, name: str) -> None:
         """Cheaper than another verification: the rows must be those of the copy that was verified."""
@@ -102,3 +129,16 @@ class Bench:
         if found != self._rows:
             wrong = [table for table in self._rows if found[table] != self._rows[table]]
             raise BenchError(f"{self.item.name}: {name} loaded other rows into {', '.join(wrong)}")
+
+
+def growth(cluster: Cluster, small: Input, large: Input, cores: int) -> dict[str, Any]:
+    """What B and C take, once each, one step after the other: {steps: {step: [small, large]}, factor: by rows}."""
+    steps: dict[str, list[float]] = {"copy": [], "finish": [], "verify": []}
+    for item in (small, large):
+        note(f"{item.name} at scale {item.scale:g}: growth")
+        plan = make_plan(item, cores)
+        with empty_tables(cluster, plan) as database:
+            for name in ("copy", "finish"):
+                steps[name].append(run_step(name, item, cores, plan, database.url)[1].seconds)
+            steps["verify"].append(verify(item, cores, plan, database.url).seconds)
+    return {"factor": large.scale / small.scale, "steps": steps}

@@ -52,11 +52,11 @@ def run_step(step: str, item: Input, workers: int, plan: Plan | None = None, url
     return said["answer"], Cost(said["seconds"], said["cpu"], peak=said["peak"])
 
 
-def make_plan(item: Input, workers: int) -> Plan:
-    """The plan that the engine derives for an input, without any decision by an operator."""
+def make_plan(item: Input, workers: int, ids: str = "keep") -> Plan:
+    """The plan that the engine derives for an input, without any decision by an operator but for ``ids``."""
     surveyed, _ = run_step("profile", item, workers)
     profiles = {name: source_profile.from_dict(data) for name, data in surveyed["profiles"].items()}
-    plan, findings = derive("bench", source_model.from_dict(surveyed["description"]), profiles)
+    plan, findings = derive("bench", source_model.from_dict(surveyed["description"]), profiles, ids=ids)
     _no_errors(item, [finding.as_dict() for finding in findings])
     return plan
 

@@ -20,6 +20,7 @@ import psycopg2
 from bench.inputs import KINDS, Input
 from bench.measure import Repeat
 from bench.memory import MOST_BYTES, Peak
+from bench.mistakes import summary as summarised
 from bench.project import Cost
 from cutover.plan.model import Plan
 from support.postgres import Cluster
@@ -64,7 +65,9 @@ def heading(machine: dict[str, Any]) -> str:
     return text
 
 
-def summary(item: Input, plan: Plan, repeats: list[Repeat], cores: int) -> dict[str, Any]:
+def summary(
+    item: Input, plan: Plan, repeats: list[Repeat], cores: int, mistakes: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
     """The medians of an input. A ratio is the median of the ratios within each repeat; above 1 is faster than COPY."""
     rows = sum(table.rows for table in plan.tables)
     labels = {
@@ -74,12 +77,18 @@ def summary(item: Input, plan: Plan, repeats: list[Repeat], cores: int) -> dict[
         "check": "check of every value",
         "copy": f"copy, {cores} workers",
         "copy_1": "copy, 1 worker",
+        "copy_uuid": "copy, integer keys as UUIDs",
         "finish": "keys, indexes, ANALYZE",
         "both": "copy, keys, indexes, ANALYZE",
         "verify": "verify every row",
+        "pgloader": "pgloader, with keys and indexes",
+        "duckdb": "DuckDB, without keys and indexes",
     }
+    rivals = [name for name in mistakes if all(name in repeat for repeat in repeats)]
     lines = []
     for name, label in labels.items():
+        if name != "both" and name not in repeats[0]:
+            continue
         costs = [_both(repeat) if name == "both" else repeat[name] for repeat in repeats]
         seconds = median(cost.seconds for cost in costs)
         lines.append(
@@ -105,6 +114,16 @@ def summary(item: Input, plan: Plan, repeats: list[Repeat], cores: int) -> dict[
         "rows": rows,
         "tables": len(plan.tables),
         "verify_of_copy": median(repeat["verify"].seconds / repeat["copy"].seconds for repeat in repeats),
+        "uuid_of_copy": median(repeat["copy_uuid"].seconds / repeat["copy"].seconds for repeat in repeats),
+        "times_faster": {
+            # Like with like: pgloader makes keys and indexes, DuckDB does not.
+            name: median(
+                repeat[name].seconds / (_both(repeat) if name == "pgloader" else repeat["copy"]).seconds
+                for repeat in repeats
+            )
+            for name in rivals
+        },
+        "mistakes": mistakes,
         "steps": lines,
         "repeats": [{name: asdict(cost) for name, cost in repeat.items()} for repeat in repeats],
     }
@@ -137,8 +156,25 @@ def table(found: dict[str, Any], cores: int) -> str:
             f"| {step['of_one_copy']:.2f} | {step['of_parallel_copy']:.2f} "
             f"| {step['client_cpu']:.1f} + {step['server_cpu']:.1f} | {_megabytes(step['peak'])} |"
         )
-    lines.append(f"\nVerification takes {found['verify_of_copy']:.2f} times as long as the copy.")
+    lines.append(
+        f"\nVerification takes {found['verify_of_copy']:.2f} times as long as the copy, a copy with UUIDs"
+        f" {found['uuid_of_copy']:.2f} times."
+    )
+    for name, times in found["times_faster"].items():
+        what = "copy, keys, indexes, ANALYZE" if name == "pgloader" else "copy"
+        lines.append(f"\n{name} takes {times:.2f} times as long as this project's {what}. What it got wrong:\n")
+        lines += [f"- {line}" for line in summarised(found["mistakes"][name])]
+        lines += [f"- it says: {line}" for line in found["mistakes"][name]["errors"][:3]]
     return "\n".join(lines)
+
+
+def growth_table(found: dict[str, Any]) -> str:
+    """The growth in Markdown."""
+    lines = ["| step | B, seconds | C, seconds | times |", "|---|---:|---:|---:|"]
+    steps = {**found["steps"], "all": [sum(pair) for pair in zip(*found["steps"].values())]}
+    for step, (small, large) in steps.items():
+        lines.append(f"| {step} | {small:.2f} | {large:.2f} | {large / small:.2f} |")
+    return f"C has {found['factor']:g} times the rows of B.\n\n" + "\n".join(lines)
 
 
 def memory_table(peaks: list[Peak]) -> str:
