@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""DuckDB's copy, run by the Python of bench/.peers: every table of a SQLite file into a PostgreSQL database."""
+"""DuckDB's copy, run by the Python of .cache/bench-peers: every table of a SQLite file into a PostgreSQL database."""
 
 import importlib
 import json

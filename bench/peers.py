@@ -20,7 +20,7 @@ from bench.project import Cost
 from cutover.plan.model import Plan
 
 #: A peer's own environment, so that nothing of it gets into the project's.
-VENV = ROOT / "bench" / ".peers"
+VENV = ROOT / ".cache" / "bench-peers"
 _WHEELS = ("duckdb==1.5.5", "duckdb-extension-sqlite-scanner==1.5.5", "duckdb-extension-postgres-scanner==1.5.5")
 NAMES = ("pgloader", "duckdb")
 _MOST_SECONDS = 1800
