@@ -64,6 +64,9 @@ def column(entry: Any) -> dict[str, Any]:
         ({"declared": {"datetime": {"codec": "epoch"}}}, "declared.datetime.codec: 'epoch' is unknown. Did you mean 'epoch_s'?"),
         ({"declared": {"datetime": {"target": "x"}}}, "declared.datetime: 'target' is unknown."),
         ({"declared": {"datetime": {"type": "timestamp"}}}, "declared.datetime: type and rules belong to a codec"),
+        (column({"default": 5}), "balance.default: must be one expression"),
+        (column({"default": "1; DROP TABLE x"}), "balance.default: must be one expression"),
+        ({"unique": "key"}, "cutover_plan_overrides.unique: 'key' is unknown."),
         ({"collation": "de_DE"}, "cutover_plan_overrides.collation: is 'C'"),
         ({"schema": "pgcutover"}, "cutover_plan_overrides.schema: 'pgcutover' cannot be used"),
         ({"schema": "pg_catalog"}, "cutover_plan_overrides.schema: 'pg_catalog' cannot be used"),
@@ -74,7 +77,7 @@ def column(entry: Any) -> dict[str, Any]:
 def test_refusal_names_the_place_and_the_nearest_name(source: Description, overrides: Any, message: str) -> None:
     def read() -> tuple[str, str | None]:
         decided = Overrides(overrides, source)
-        return decided.schema, decided.collation
+        return decided.schema, f"{decided.collation} {decided.unique}"
 
     with pytest.raises(PlanError) as caught:
         read()
@@ -160,6 +163,23 @@ def test_decision_for_a_declared_type_may_make_keys_narrower(make_sqlite: MakeSq
     path = make_sqlite("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)")
     plan = only_table(path, {"declared": {"integer": {"codec": "integer", "type": "integer"}}})
     assert [(c.type, c.identity) for c in plan.columns] == [("integer", True), ("integer", False)]
+
+
+def test_default_and_name_of_a_foreign_key_may_be_decided(make_sqlite: MakeSqlite) -> None:
+    path = make_sqlite(
+        "CREATE TABLE t (id TEXT PRIMARY KEY, at DATETIME DEFAULT (random()), n INT DEFAULT 5, p TEXT REFERENCES t)"
+    )
+    columns = {
+        "id": {"codec": "uuid", "default": "gen_random_uuid()"},
+        "at": {"default": "now()"},
+        "n": {"default": None},
+    }
+    keys = {"t_p_fkey": {"target": "t_p_foreign"}}
+    columns["p"] = {"codec": "uuid"}
+    plan, _ = planned(path, {"tables": {"t": {"columns": columns, "foreign_keys": keys}}})
+    assert [c.default for c in plan.tables[0].columns] == ["gen_random_uuid()", "now()", None, None]
+    assert [key.target for key in plan.tables[0].foreign_keys] == ["t_p_foreign"]
+    assert [n for n in plan.not_carried if n.kind == "default"] == []
 
 
 def test_table_may_be_left_out(make_sqlite: MakeSqlite) -> None:

@@ -11,6 +11,13 @@ from .literals import literal
 
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+#: How applications write the current time as a call; milliseconds as Django's Now() has them.
+_CALLS = (
+    (re.compile(r"datetime\(\s*(?:'now'\s*)?\)", re.I), "CURRENT_TIMESTAMP"),
+    (re.compile(r"date\(\s*(?:'now'\s*)?\)", re.I), "CURRENT_DATE"),
+    (re.compile(r"time\(\s*(?:'now'\s*)?\)", re.I), "CURRENT_TIME"),
+    (re.compile(r"(?i:strftime)\(\s*'%Y-%m-%d %H:%M:%f'\s*,\s*(?i:'now')\s*\)"), "MILLISECONDS"),
+)
 _UTC = "(CURRENT_TIMESTAMP AT TIME ZONE 'UTC')"
 _NOW = {
     "CURRENT_TIMESTAMP": {
@@ -30,6 +37,12 @@ _NOW = {
         "text": f"to_char{_UTC[:-1]}, 'HH24:MI:SS')",
         "varchar": f"to_char{_UTC[:-1]}, 'HH24:MI:SS')",
     },
+    "MILLISECONDS": {
+        "timestamp": f"date_trunc('milliseconds', {_UTC[1:-1]})",
+        "timestamptz": "date_trunc('milliseconds', CURRENT_TIMESTAMP)",
+        "text": f"to_char{_UTC[:-1]}, 'YYYY-MM-DD HH24:MI:SS.MS')",
+        "varchar": f"to_char{_UTC[:-1]}, 'YYYY-MM-DD HH24:MI:SS.MS')",
+    },
 }
 
 
@@ -39,9 +52,9 @@ def translate(default: str | None, codec: str, type_name: str) -> str | bool | N
         return None
     text = _unwrapped(default.strip())
     base = type_name.split("(")[0]
-    now = _NOW.get(text.upper())
-    if now is not None:
-        return now.get(base, False)
+    now = next((name for call, name in _CALLS if call.fullmatch(text)), text.upper())
+    if now in _NOW:
+        return _NOW[now].get(base, False)
     if text.upper() in ("TRUE", "FALSE"):
         text = "1" if text.upper() == "TRUE" else "0"
     value = _value(text, codec)

@@ -193,13 +193,15 @@ class _Columns:
         decision = self._decided.column(table.name, column.name)
         (codec, type_name), rules = self._codec(table, column, stored, decision)
         default = None if column.generated is not None else translate(column.default, codec, type_name)
+        if "default" in decision:
+            default = decision["default"]
         if default is False:
             self._not_carried.append(
                 NotCarried(
                     f"{table.name}.{column.name}",
                     "default",
                     f"DEFAULT {column.default} has no exact counterpart for {type_name}",
-                    "set it with ALTER TABLE … SET DEFAULT, or let the application give the value",
+                    "name one for PostgreSQL in the plan (default), or let the application give the value",
                 )
             )
         not_null = bool(decision.get("not_null", column.not_null or column.name == table.rowid_alias))

@@ -19,6 +19,8 @@ _COLUMN = ("carry", "target", "codec", "type", "rule", "rules", "refused")
 class ExistingOverrides(Overrides):
     """Checked access to the overrides. Raises PlanError, naming the nearest valid name, for whatever is unknown."""
 
+    _part_keys = {"foreign_keys": ("carry", "validate")}
+
     def __init__(self, data: Mapping[str, Any] | None, source: Description) -> None:
         given = mapping(data, "cutover_plan_overrides")
         known("cutover_plan_overrides", given, _TOP)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..codecs import base_type
@@ -214,7 +215,8 @@ class Relations:
             decision = decisions.get(planned.target, {})
             if decision.get("carry", True):
                 validate = bool(decision.get("validate", True))
-                kept.append(PlanForeignKey(**{**planned.__dict__, "validate": validate}))
+                target = str(decision.get("target", planned.target))
+                kept.append(replace(planned, target=target, validate=validate))
             else:
                 hint = "add the constraint by hand once it holds"
                 self._not_carried.append(NotCarried(planned.target, "foreign key", "the plan says so", hint))

@@ -26,7 +26,7 @@ _TABLE_KEYS = (
     "foreign_key_indexes",
     "ids",
 )
-_COLUMN_KEYS = ("codec", "type", "rule", "rules", "refused", "target", "not_null", "refers_to", "generated")
+_COLUMN_KEYS = ("codec", "type", "rule", "rules", "refused", "target", "not_null", "refers_to", "generated", "default")
 _DECLARED_KEYS = ("codec", "type", "rule", "rules", "refused")
 _TOP_KEYS = (
     "tables",
@@ -47,6 +47,13 @@ _MODIFIED = {"numeric": 1_000, "varchar": 10_485_760}
 
 class Overrides:
     """Checked access to the overrides. Raises PlanError, naming the nearest valid name, for whatever is unknown."""
+
+    #: What can be decided about a part of a table.
+    _part_keys = {
+        "indexes": ("carry",),
+        "checks": ("carry", "validate"),
+        "foreign_keys": ("carry", "validate", "target"),
+    }
 
     def __init__(self, data: Mapping[str, Any] | None, source: Description) -> None:
         self._data: Mapping[str, Any] = data or {}
@@ -150,7 +157,7 @@ class Overrides:
         entries = _mapping(self.table(table).get(group), f"tables.{table}.{group}")
         _known(f"tables.{table}.{group}", entries, known)
         for name, entry in entries.items():
-            allowed = ("carry", "validate") if group != "indexes" else ("carry",)
+            allowed = self._part_keys[group]
             _known(f"tables.{table}.{group}.{name}", _mapping(entry, name), allowed)
         return dict(entries)
 
@@ -174,6 +181,8 @@ def _declared(data: Any, present: set[str]) -> dict[str, Mapping[str, Any]]:
 
 def _check_column(where: str, decision: Mapping[str, Any]) -> None:
     _known(where, decision, _COLUMN_KEYS)
+    if not isinstance(decision.get("default"), (str, type(None))) or ";" in (decision.get("default") or ""):
+        raise PlanError(f"{where}.default: must be one expression in PostgreSQL's SQL, as text; or null for none.")
     _known(f"{where}.refused", {decision.get("refused", "fail"): None}, _REFUSED)
     if "codec" not in decision:
         if "type" in decision or "rule" in decision or "rules" in decision:
