@@ -76,7 +76,7 @@ def compare(source: Any, target: Any, plan: Plan, piece: Range) -> dict[str, Any
     with target.cursor() as cursor:
         cursor.execute(*digest_query(own, table, piece.low, piece.high))
         found = tuple(cursor.fetchone())
-    result: dict[str, Any] = {"rows_source": 0, "rows_target": 0, "bytes": 0}
+    result: dict[str, Any] = {"rows_source": 0, "rows_target": 0, "bytes": 0, "aside": (0, 0)}
     if found != (len(numbers), digest.hexdigest()):
         condition, values = key_range(table, piece.low, piece.high)
         with target.cursor() as cursor:
@@ -107,6 +107,7 @@ def compare_rows(source: Any, target: Any, plan: Plan, piece: Range) -> dict[str
         "rows_target": there,
         "bytes": size,
         "digest": digest.hexdigest(),
+        "aside": (0, 0),
         "differs": (held, there, other) != (count, count, digest.hexdigest()),
     }
 
