@@ -283,6 +283,7 @@ def drop_own(connection: Any, check_mode: bool = False, quarantined: str = "refu
     table in a schema of its own, or ``drop`` them. Raises Refused.
     """
     with connection.cursor() as cursor:
+        _check_nothing_aside(cursor)
         room = _room_for_quarantine(cursor, quarantined)
         cursor.execute(
             "SELECT nspname FROM pg_namespace WHERE nspname = %s OR nspname ~ %s ORDER BY nspname",
@@ -292,6 +293,20 @@ def drop_own(connection: Any, check_mode: bool = False, quarantined: str = "refu
         for statement in statements if not check_mode else ():
             cursor.execute(statement)
     return statements
+
+
+def _check_nothing_aside(cursor: Any) -> None:
+    """Raise Refused while constraints or triggers of the application's own tables are only in the migration's record."""
+    cursor.execute("SELECT to_regclass(%s)", (f"{OWN_SCHEMA}.set_aside",))
+    if cursor.fetchone()[0] is None:
+        return
+    cursor.execute(f"SELECT count(*) FROM {OWN}.set_aside")
+    count = cursor.fetchone()[0]
+    if count:
+        raise Refused(
+            f"{count} constraints, indexes or triggers of the application's tables are still set aside by a load that was not "
+            "finished. Run sync.yml to finish it first."
+        )
 
 
 def _room_for_quarantine(cursor: Any, quarantined: str) -> list[str]:

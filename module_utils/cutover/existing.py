@@ -78,7 +78,8 @@ def begin(cursor: Any, plan: Plan) -> None:
     cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (OWN_SCHEMA,))
     check_structure(cursor, plan)
     _empty(cursor)
-    setaside.take_off(cursor, [(plan.schema, table.target) for table in plan.tables])
+    large = [(plan.schema, table.target) for table in plan.tables if table.rows >= setaside.MANY_ROWS]
+    setaside.take_off(cursor, [(plan.schema, table.target) for table in plan.tables], large)
     kept = ""
     for table in plan.tables:
         target = qualified(plan.schema, table.target)

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is taken off the application's tables while rows are loaded, and put back exactly as it was.
 
-Foreign keys, because ranges of different tables arrive in any order; triggers, because rows are to stay as they are. Each
-is recorded in the transaction that takes it off, with what it takes to put it back, so that no kill can lose one.
+Foreign keys, because ranges of different tables arrive in any order; triggers, because rows are to stay as they are;
+secondary indexes of large tables, because building them afterwards takes half the time. Each is recorded in the
+transaction that takes it off, with what it takes to put it back, so that no kill can lose one.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from .errors import Refused
@@ -15,6 +17,9 @@ from .target.catalog import OWN_SCHEMA
 from .target.connect import explain, first_line, qualified, quote
 
 _OWN = quote(OWN_SCHEMA)
+
+#: From so many rows on, building an index after the load was measured to be faster than filling it (docs/existing-schema.md).
+MANY_ROWS = 10_000
 
 #: state: ``off``, or ``unchecked``: a foreign key that is back, its rows not validated yet.
 TABLES: tuple[str, ...] = (
@@ -48,13 +53,31 @@ FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.
 WHERE t.tgrelid = ANY(%s::regclass[]) AND NOT t.tgisinternal AND t.tgenabled <> 'D' ORDER BY 1, 2, 3
 """
 
+# What pg_get_indexdef does not tell (tablespace, CLUSTER, replica identity, statistics targets) keeps an index in its place.
+_INDEXES = """
+SELECT n.nspname, x.relname, c.relname, pg_get_indexdef(i.indexrelid), obj_description(i.indexrelid, 'pg_class'),
+       CASE WHEN i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL THEN
+         array(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(num, at)
+               JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.num WHERE k.at <= i.indnkeyatts ORDER BY k.at)
+       END, i.indnullsnotdistinct
+FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE i.indrelid = ANY(%s::regclass[]) AND i.indisvalid AND NOT i.indisprimary AND NOT i.indisclustered AND NOT i.indisreplident
+  AND x.reltablespace = 0 AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid)
+  AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = i.indexrelid AND a.attstattarget >= 0)
+ORDER BY 1, 3, 2
+"""
+
 _ENABLE = {"O": "ENABLE", "A": "ENABLE ALWAYS", "R": "ENABLE REPLICA"}
 #: In this order things are put back; deleting from the end of the list would leave tables without their guards longest.
 _ORDER = {"index": 1, "foreign key": 2, "trigger": 3}
 
 
-def take_off(cursor: Any, tables: list[tuple[str, str]]) -> list[str]:
-    """Take foreign keys (both ways) and triggers off ``tables`` in the caller's transaction; return the statements."""
+def take_off(cursor: Any, tables: list[tuple[str, str]], large: Iterable[tuple[str, str]] = ()) -> list[str]:
+    """Take foreign keys (both ways) and triggers off ``tables``, and indexes off the ``large`` ones; return the statements.
+
+    All of it happens in the caller's transaction.
+    """
     names = [qualified(*table) for table in tables]
     run: list[str] = []
     cursor.execute(_FOREIGN_KEYS, (names, names))
@@ -74,6 +97,13 @@ def take_off(cursor: Any, tables: list[tuple[str, str]]) -> list[str]:
     for schema, table, name, enabled, definition in cursor.fetchall():
         run.append(f"ALTER TABLE {qualified(schema, table)} DISABLE TRIGGER {quote(name)}")
         _take(cursor, (schema, table, "trigger", name), {"enabled": enabled, "definition": definition}, run[-1])
+    cursor.execute(_INDEXES, ([qualified(*table) for table in large],))
+    for schema, index, table, definition, comment, columns, nulls_equal in cursor.fetchall():
+        key = {"name": index, "primary": False, "columns": columns, "nulls_equal": nulls_equal} if columns else None
+        run.append(f"DROP INDEX {qualified(schema, index)}")
+        _take(
+            cursor, (schema, table, "index", index), {"definition": definition, "comment": comment, "key": key}, run[-1]
+        )
     return run
 
 

@@ -14,8 +14,10 @@ import psycopg2
 import pytest
 
 from conftest import MakeSqlite
+from cutover import ddl
 from cutover.errors import Refused
 from cutover.plan.model import Plan
+from cutover.target.connect import connect
 from support.engine import POSITION, copy, finish, verify
 from support.existing import catalog, described, planned, prepare, undo
 from support.independent import execute, fetch
@@ -30,6 +32,12 @@ CREATE TABLE child (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, parent i
 ALTER TABLE child ADD CONSTRAINT loose FOREIGN KEY (also) REFERENCES parent NOT VALID;
 COMMENT ON CONSTRAINT later ON child IS 'checked at the end; it''s \\ kept';
 CREATE INDEX child_parent ON child (parent) WHERE parent > 3;
+CREATE UNIQUE INDEX child_other ON child (other) INCLUDE (also);
+CREATE UNIQUE INDEX child_expression ON child ((other + 1), id DESC NULLS LAST) WITH (fillfactor = 70);
+CREATE INDEX child_clustered ON child (other, parent);
+ALTER TABLE child CLUSTER ON child_clustered;
+CREATE INDEX child_hash ON child USING hash (also);
+COMMENT ON INDEX child_hash IS 'also';
 CREATE TABLE outside (parent integer REFERENCES parent);
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
 CREATE TRIGGER guard BEFORE INSERT ON child FOR EACH ROW EXECUTE FUNCTION note();
@@ -60,10 +68,12 @@ OVERRIDES = {"tables": {"child": {"foreign_keys": {"loose": {"validate": False}}
 
 
 @pytest.fixture
-def made(make_sqlite: MakeSqlite, database: str) -> tuple[Path, str, Plan]:
+def made(make_sqlite: MakeSqlite, database: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str, Plan]:
     """(source, target, plan), prepared for a load."""
     execute(database, TARGET)
     path = make_sqlite(fill)
+    # As if the tables were large: their indexes are set aside too.
+    monkeypatch.setattr("cutover.setaside.MANY_ROWS", 1)
     plan, _ = planned(path, database, OVERRIDES)
     prepare(database, plan)
     return path, database, plan
@@ -90,7 +100,7 @@ def wait_for(url: str, query: str) -> None:
 def killed_copy(made: tuple[Path, str, Plan], gate: Any) -> None:
     """Kill a copy that has committed a range, and wait until the server knows."""
     path, url, plan = made
-    copying = started("copy", path, url, plan, position=POSITION, range_bytes=4000)
+    copying = started("copy", path, url, plan, position=POSITION, range_bytes=4000, many_rows=1)
     wait_for(url, "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
     assert workers_of(copying)
     copying.kill()
@@ -110,6 +120,11 @@ def test_killed_copy_leaves_a_record_and_the_next_run_finishes(made: tuple[Path,
     before, seen = catalog(url), described(url)
     killed_copy(made, gate)
     assert catalog(url) != before
+    left = {
+        name
+        for (name,) in fetch(url, "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = 'child'::regclass")
+    }
+    assert left == {"child_pkey", "child_clustered"}
     # Whoever makes a plan meanwhile sees the tables as the application made them: the same plan, so the copy goes on.
     assert described(url) == seen
     assert planned(path, url, OVERRIDES)[0] == plan
@@ -157,6 +172,8 @@ def test_foreign_key_back_but_not_checked_is_checked_by_the_next_run(made: tuple
     path, url, plan = made
     before = catalog(url)
     copy(path, url, plan)
+    with closing(connect(url, autocommit=True)) as connection, pytest.raises(Refused, match="are still set aside"):
+        ddl.drop_own(connection)
     # Orphans that only PostgreSQL has: the constraint comes back, its check fails.
     execute(url, "INSERT INTO child (id, parent) OVERRIDING SYSTEM VALUE VALUES (-1, 999999)")
     with pytest.raises(Refused, match=r"table child: the rows contradict foreign key to Parent.*999999"):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One long step of the engine in a process of its own: to be killed, or to have its memory measured.
 
-Read as a program: {step, source, target, plan, position, workers, range_bytes} as JSON on standard input; answers
+Read as a program: {step, source, target, plan, position, workers, range_bytes, many_rows} as JSON on standard input; answers
 {result | error, peak_mb: {parent, workers}} on standard output.
 """
 
@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from cutover import bulk, checksum, ranges
+from cutover import bulk, checksum, ranges, setaside
 from cutover.check import check_values
 from cutover.errors import CutoverError
 from cutover.finish import finish
@@ -67,6 +67,7 @@ def main() -> None:
     asked = json.load(sys.stdin)
     if "range_bytes" in asked:
         ranges.plan_ranges.__defaults__ = (asked["range_bytes"],)
+    setaside.MANY_ROWS = asked.get("many_rows", setaside.MANY_ROWS)
     plan, workers = from_dict(asked["plan"]), asked.get("workers", 2)
     result: Any
     try:
