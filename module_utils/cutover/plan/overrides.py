@@ -40,6 +40,8 @@ _TOP_KEYS = (
     "uuid_type",
 )
 _REFUSED = ("fail", "quarantine")
+#: Names that share less are not proposed for each other.
+_LIKE = 0.5
 _TYPE = re.compile(r"[a-z][a-z ]*(\((\d{1,8})(,(\d{1,4}))?\))?")
 #: Types that may say how much they hold, and the most that PostgreSQL allows.
 _MODIFIED = {"numeric": 1_000, "varchar": 10_485_760}
@@ -247,9 +249,21 @@ def _known(where: str, given: Iterable[Any], valid: Iterable[str]) -> None:
     for name in given:
         if name in allowed:
             continue
-        near = difflib.get_close_matches(str(name), allowed, 1, 0.5)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Valid: {', '.join(sorted(allowed)) or 'none'}."
+        near = _nearest(str(name), allowed)
+        hint = f"Did you mean {near!r}?" if near is not None else f"Valid: {', '.join(sorted(allowed)) or 'none'}."
         raise PlanError(f"{where}: {name!r} is unknown. {hint}")
+
+
+def _nearest(name: str, allowed: list[str]) -> str | None:
+    """The valid name that ``name`` is most like, None when it is like none."""
+
+    def likeness(other: str) -> tuple[float, float]:
+        # First without case: CUSTOMER is nearer to customer than to any other name.
+        folded = difflib.SequenceMatcher(None, other.lower(), name.lower()).ratio()
+        return folded, difflib.SequenceMatcher(None, other, name).ratio()
+
+    best = max(allowed, key=likeness, default=None)
+    return best if best is not None and likeness(best)[0] >= _LIKE else None
 
 
 def _mapping(value: Any, where: str) -> dict[str, Any]:

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Playbooks run as an operator runs them, each in a process group of its own that a test may kill."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from support.project import ROOT
+
+#: Seconds for one run on a busy machine; a hang must not take the tests with it.
+LIMIT = 400
+
+
+@dataclass(frozen=True)
+class Playbooks:
+    """Runs with one inventory, state directory and environment."""
+
+    inventory: str
+    state: Path
+    #: A folder for what the runs print.
+    output: Path
+    options: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def start(self, playbook: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """ansible-playbook as the leader of a process group of its own; its output goes to a file."""
+        program = str(ROOT / ".venv/bin/ansible-playbook")
+        with self._output(playbook).open("wb") as output:
+            return subprocess.Popen(
+                [program, "-i", self.inventory, *self.options, str(ROOT / playbook), *arguments],
+                cwd=ROOT,
+                env={**os.environ, **self.environment, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _output(self, playbook: str) -> Path:
+        return self.output / f"{Path(playbook).stem}.out"
+
+    def run(self, playbook: str, *arguments: str, fails: bool = False) -> str:
+        """One run to its end; what it printed."""
+        process = self.start(playbook, *arguments)
+        try:
+            process.wait(LIMIT)
+        finally:
+            kill(process)
+        said = self._output(playbook).read_text()
+        assert (process.returncode != 0) == fails, said[-6000:]
+        return said
+
+    def killed(
+        self, playbook: str, moment: Callable[[dict[str, Any]], bool], *arguments: str, later: float = 0
+    ) -> None:
+        """A run that is killed, with everything it started in its group, ``later`` seconds after an event of its own
+        in the journal for which ``moment`` is true."""
+        seen = len(self.events())
+        process = self.start(playbook, *arguments)
+        deadline = time.monotonic() + LIMIT
+        try:
+            while not any(moment(event) for event in self.events()[seen:]):
+                said = self._output(playbook).read_text()
+                assert process.poll() is None, f"it ended before it could be killed:\n{said[-6000:]}"
+                assert time.monotonic() < deadline, said[-6000:]
+                time.sleep(0.02)
+            time.sleep(later)
+            assert process.poll() is None, "it ended before it could be killed"
+        finally:
+            kill(process)
+
+    def events(self) -> list[dict[str, Any]]:
+        """The journal so far; a line that is being written is left out."""
+        with contextlib.suppress(FileNotFoundError):
+            lines = (self.state / "journal.jsonl").read_text().split("\n")[:-1]
+            return [json.loads(line) for line in lines]
+        return []
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """End a run and its group, as the machine's end would: without a word."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(30)
+
+
+def phase(name: str, state: str = "started") -> Callable[[dict[str, Any]], bool]:
+    """The moment at which a phase begins, ends (done) or fails (failed)."""
+    return lambda event: event["event"] == "phase" and (event["phase"], event["state"]) == (name, state)
