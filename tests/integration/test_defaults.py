@@ -38,6 +38,13 @@ DEFAULTS = [
     ("DATE", "'2024-01-31'", dt.date.fromisoformat),
     ("TIME", "'10:20'", dt.time.fromisoformat),
     ("DATETIME", "'2024-01-31 10:20:30'", dt.datetime.fromisoformat),
+    ("INT", "(1 + 2 * 3)", int),
+    ("TEXT", "('x' || 'y' || char(10))", str),
+    ("REAL", "(1 / 4.0)", float),
+    ("BOOLEAN", "(1 > 2)", bool),
+    ("TEXT", "(CAST(7 AS TEXT))", str),
+    ("INT", "(abs(-5) + length('abc'))", int),
+    ("TEXT", "(NULLIF('a', 'a'))", str),
     ("UUID", "'6f9619ff-8b86-d011-b42d-00cf4fc964ff'", str),
 ]
 
@@ -55,7 +62,9 @@ def test_carried_defaults_give_the_same_values(make_sqlite: MakeSqlite, database
             cursor.execute("INSERT INTO t DEFAULT VALUES")
             cursor.execute("SELECT * FROM t")
             [theirs] = cursor.fetchall()
-    assert [meant(value) for (_, _, meant), value in zip(DEFAULTS, mine[1:])] == list(theirs[1:])
+    assert [None if value is None else meant(value) for (_, _, meant), value in zip(DEFAULTS, mine[1:])] == list(
+        theirs[1:]
+    )
 
 
 def test_current_time_is_utc_whatever_the_session_says(make_sqlite: MakeSqlite, database: str) -> None:
@@ -79,3 +88,53 @@ def test_current_time_is_utc_whatever_the_session_says(make_sqlite: MakeSqlite, 
     assert (b, c, d) == (f"{utc:%Y-%m-%d %H:%M:%S}", utc.date(), f"{utc:%Y-%m-%d}")
     assert (e, f) == (utc.time(), f"{utc:%H:%M:%S}")
     assert g == now
+
+
+#: Declared type, default, and about what it is in PostgreSQL, as a condition on the column c.
+NOWS = [
+    ("TEXT", "(datetime('now'))", "c = to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')"),
+    ("TEXT", "(strftime('%Y-%m-%dT%H:%M:%SZ'))", "c::timestamptz = date_trunc('second', now())"),
+    (
+        "TEXT",
+        "(strftime('%d.%m.%Y week of %j','now'))",
+        "c = to_char(now() AT TIME ZONE 'UTC', 'DD.MM.YYYY \"week of\" DDD')",
+    ),
+    ("DATETIME", "(strftime('%Y-%m-%d %H:%M:%f', 'now'))", "c = date_trunc('milliseconds', now() AT TIME ZONE 'UTC')"),
+    ("DATE", "(date('now'))", "c = (now() AT TIME ZONE 'UTC')::date"),
+    ("INTEGER", "(strftime('%s', 'now'))", "c = floor(extract(epoch FROM now()))"),
+    ("INTEGER", "(CAST(strftime('%s','now') AS INT))", "c = floor(extract(epoch FROM now()))"),
+    ("INTEGER", "(unixepoch())", "c = floor(extract(epoch FROM now()))"),
+    ("INTEGER", "(unixepoch() * 1000)", "c = floor(extract(epoch FROM now())) * 1000"),
+    (
+        "INTEGER",
+        "(CAST((julianday('now') - 2440587.5)*86400000 AS INTEGER))",
+        "c = floor(extract(epoch FROM now()) * 1000)",
+    ),
+    ("TEXT", "(strftime('%s', 'now'))", "c = floor(extract(epoch FROM now()))::text"),
+]
+
+
+def test_current_time_in_all_its_ways(make_sqlite: MakeSqlite, database: str) -> None:
+    columns = ", ".join(f"c{n} {declared} DEFAULT {default}" for n, (declared, default, _) in enumerate(NOWS))
+    path = make_sqlite(f"CREATE TABLE t (id INTEGER PRIMARY KEY, {columns})")
+    plan, _ = planned(path)
+    assert plan.not_carried == ()
+    create(database, plan)
+    with (
+        closing(sqlite3.connect(path)) as source,
+        closing(psycopg2.connect(database)) as target,
+        target.cursor() as cursor,
+    ):
+        source.execute("INSERT INTO t DEFAULT VALUES")
+        [mine] = source.execute("SELECT * FROM t").fetchall()
+        cursor.execute("SET timezone = 'Pacific/Kiritimati'")
+        cursor.execute("INSERT INTO t DEFAULT VALUES")
+        for number, (_, default, condition) in enumerate(NOWS):
+            cursor.execute(f"SELECT {condition.replace('c', f'c{number}', 1)}, c{number}::text FROM t")
+            [(holds, theirs)] = cursor.fetchall()
+            assert holds, default
+            # Both databases were asked within the same minute or two.
+            if isinstance(mine[number + 1], int):
+                assert abs(mine[number + 1] - int(theirs)) < (120 if mine[number + 1] < 10**11 else 120_000), default
+            else:
+                assert mine[number + 1][:7] == theirs[:7], default

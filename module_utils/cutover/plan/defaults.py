@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Column defaults that mean the same in PostgreSQL: literals and the current time. Everything else is not carried."""
+"""Column defaults that mean the same in PostgreSQL: constants and the current time. Everything else is not carried."""
 
 from __future__ import annotations
 
@@ -8,58 +8,35 @@ import re
 from ..codecs import CODECS
 from ..errors import Unfit
 from .literals import literal
+from .now import now
+from .translate.compare import instant
 
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+_BLOB = re.compile(r"[xX]'([0-9a-fA-F]{2})*'")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
-#: How applications write the current time as a call; milliseconds as Django's Now() has them.
-_CALLS = (
-    (re.compile(r"datetime\(\s*(?:'now'\s*)?\)", re.I), "CURRENT_TIMESTAMP"),
-    (re.compile(r"date\(\s*(?:'now'\s*)?\)", re.I), "CURRENT_DATE"),
-    (re.compile(r"time\(\s*(?:'now'\s*)?\)", re.I), "CURRENT_TIME"),
-    (re.compile(r"(?i:strftime)\(\s*'%Y-%m-%d %H:%M:%f'\s*,\s*(?i:'now')\s*\)"), "MILLISECONDS"),
-)
-_UTC = "(CURRENT_TIMESTAMP AT TIME ZONE 'UTC')"
-_NOW = {
-    "CURRENT_TIMESTAMP": {
-        "timestamp": _UTC,
-        "timestamptz": "CURRENT_TIMESTAMP",
-        "text": f"to_char{_UTC[:-1]}, 'YYYY-MM-DD HH24:MI:SS')",
-        "varchar": f"to_char{_UTC[:-1]}, 'YYYY-MM-DD HH24:MI:SS')",
-        "date": f"{_UTC}::date",
-    },
-    "CURRENT_DATE": {
-        "date": f"{_UTC}::date",
-        "text": f"to_char{_UTC[:-1]}, 'YYYY-MM-DD')",
-        "varchar": f"to_char{_UTC[:-1]}, 'YYYY-MM-DD')",
-    },
-    "CURRENT_TIME": {
-        "time": f"{_UTC}::time",
-        "text": f"to_char{_UTC[:-1]}, 'HH24:MI:SS')",
-        "varchar": f"to_char{_UTC[:-1]}, 'HH24:MI:SS')",
-    },
-    "MILLISECONDS": {
-        "timestamp": f"date_trunc('milliseconds', {_UTC[1:-1]})",
-        "timestamptz": "date_trunc('milliseconds', CURRENT_TIMESTAMP)",
-        "text": f"to_char{_UTC[:-1]}, 'YYYY-MM-DD HH24:MI:SS.MS')",
-        "varchar": f"to_char{_UTC[:-1]}, 'YYYY-MM-DD HH24:MI:SS.MS')",
-    },
-}
 
 
-def translate(default: str | None, codec: str, type_name: str) -> str | bool | None:
-    """The SQL of a default for PostgreSQL, None when there is none, False when it cannot be carried exactly."""
-    if default is None or default.strip().upper() == "NULL":
+def translate(default: str | None, codec: str, type_name: str, constant: str | None = None) -> str | bool | None:
+    """The SQL of a default for PostgreSQL, None when there is none, False when it cannot be carried exactly.
+
+    constant: the literal that SQLite computes for a default that is an expression of constants.
+    """
+    if default is None or "NULL" in (default.strip().upper(), constant):
         return None
-    text = _unwrapped(default.strip())
     base = type_name.split("(")[0]
-    now = next((name for call, name in _CALLS if call.fullmatch(text)), text.upper())
-    if now in _NOW:
-        return _NOW[now].get(base, False)
+    time = now(default, codec, base)
+    if time is not None:
+        return time
+    text = constant or _unwrapped(default.strip())
     if text.upper() in ("TRUE", "FALSE"):
         text = "1" if text.upper() == "TRUE" else "0"
+    if _BLOB.fullmatch(text):
+        return f"'\\x{text[2:-1].lower()}'::bytea" if codec == "blob" else False
     value = _value(text, codec)
     if value is None:
         return False
+    if isinstance(value, int) and codec in ("epoch_s", "epoch_ms", "epoch_us"):
+        return instant(codec, base, value) or False
     try:
         CODECS[codec].wire(type_name)(value)
         canonical = CODECS[codec].canonical(type_name)(value).decode()

@@ -192,7 +192,7 @@ class _Columns:
         stored = self._profiles[table.name].columns[column.name]
         decision = self._decided.column(table.name, column.name)
         (codec, type_name), rules = self._codec(table, column, stored, decision)
-        default = None if column.generated is not None else translate(column.default, codec, type_name)
+        default = None if column.generated is not None else translate(column.default, codec, type_name, column.constant)
         if "default" in decision:
             default = decision["default"]
         if default is False:

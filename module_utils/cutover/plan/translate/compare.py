@@ -7,7 +7,7 @@ import datetime as dt
 import re
 from dataclasses import replace
 
-from ..model import PlanColumn
+from ...codecs import base_type
 from .values import (
     EXACT_IN_DOUBLE,
     NUMBERS,
@@ -98,19 +98,23 @@ def _instants(value: Value, other: Value) -> Value:
     if not (other.kind.startswith("instant:") and value.kind == "integer" and value.literal and other.column):
         return value
     assert isinstance(value.constant, int)
-    return replace(value, sql=_instant(other.column, value.constant), kind=other.kind)
+    sql = instant(other.column.codec, base_type(other.column.type), value.constant)
+    if sql is None:
+        raise Untranslatable(f"compares a point in time with {value.constant}, which is none")
+    return replace(value, sql=sql, kind=other.kind)
 
 
-def _instant(column: PlanColumn, number: int) -> str:
-    unit = _UNITS[column.codec]
+def instant(codec: str, base: str, number: int) -> str | None:
+    """The constant of PostgreSQL for an integer that means a point in time; None beyond the years 1 to 9999."""
+    unit = _UNITS[codec]
     try:
         moment = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc) + dt.timedelta(
             seconds=number // unit, microseconds=number % unit * (10**6 // unit)
         )
     except OverflowError:
-        raise Untranslatable(f"compares a point in time with {number}, which is none") from None
+        return None
     shown = moment.replace(tzinfo=None).isoformat(" ")
-    return f"'{shown}+00'::timestamptz" if column.type.startswith("timestamptz") else f"'{shown}'::timestamp"
+    return f"'{shown}+00'::timestamptz" if base == "timestamptz" else f"'{shown}'::timestamp"
 
 
 def _dates(value: Value, other: Value) -> Value:
