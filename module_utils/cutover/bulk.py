@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Callable
 
@@ -194,11 +194,7 @@ def _worker(source_path: str, target_url: str, plan: Plan) -> Callable[[Range], 
             else:
                 aside.append(one)
 
-        keys: list[int] = []
-        travelling: Iterable[Row] = read(source, table, piece) if rows is None else rows
-        if table.uuid_key is not None:
-            travelling = idmap.noting(table, travelling, keys)
-        stream = _Stream(packer.chunks(travelling, refused))
+        stream = _Stream(packer.chunks(read(source, table, piece) if rows is None else rows, refused))
         columns = ", ".join(quote(column.target) for column in table.columns)
         try:
             with target, target.cursor() as cursor:
@@ -212,11 +208,14 @@ def _worker(source_path: str, target_url: str, plan: Plan) -> Callable[[Range], 
                     raise CutoverError(f"table {piece.table}: another run started the copy over meanwhile.")
                 if not record[0]:
                     return Copied(0, 0, 0.0, {})
+                if table.uuid_key is not None:
+                    keys, fields = idmap.numbers(source, table, piece), packer.fields[table.uuid_key.name]
+                    fields.fill(keys)
                 with existing.receiver(cursor, plan, table, columns) as receiver:
                     cursor.copy_expert(f"COPY {receiver} ({columns}) FROM STDIN WITH (FORMAT binary)", stream)
                 quarantine.copy(cursor, table, aside)
                 if table.uuid_key is not None:
-                    idmap.copy(cursor, table, keys, packer.fields[table.uuid_key.name])
+                    idmap.copy(cursor, table, keys, fields)
                 seconds = time.monotonic() - began
                 rules = {place: count - before[place] for place, count in packer.touched.items()}
                 cursor.execute(

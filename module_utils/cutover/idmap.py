@@ -11,16 +11,20 @@ import hashlib
 import io
 import re
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from array import array
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain, repeat
 from typing import Any
 
 from .codecs.keys import Fields
 from .errors import Unfit
-from .packer import COPY_HEADER, COPY_TRAILER, Row
+from .packer import COPY_HEADER, COPY_TRAILER
 from .plan.codec import codec_of
 from .plan.model import Plan, PlanColumn, PlanTable
 from .plan.names import too_long
+from .ranges import Range, read
 from .source.sqltokens import quote as quote_source
 from .target.catalog import OWN_SCHEMA
 from .target.connect import qualified, quote
@@ -85,32 +89,37 @@ def present(cursor: Any) -> set[str]:
     return {name for (name,) in cursor.fetchall()}
 
 
-def noting(table: PlanTable, rows: Iterable[Row], keys: list[int]) -> Iterator[Row]:
-    """The rows as they are, while their integer keys are added to ``keys``."""
-    at = table.columns.index(_own(table))
-    note = keys.append
-
-    def noted(row: Row) -> Row:
-        note(row[at])
-        return row
-
-    # Not a generator, which would hold on to a row whose large cells are to be gone once they are sent.
-    return map(noted, rows)
+def numbers(source: Any, table: PlanTable, piece: Range) -> list[int]:
+    """The integer keys of a range. A key that is none has no place in the map: its row is in quarantine."""
+    only = replace(table, columns=(_own(table),))
+    return [key for (key,) in read(source, only, piece) if key.__class__ is int]
 
 
-def copy(cursor: Any, table: PlanTable, keys: Sequence[Any], fields: Fields) -> None:
+def copy(cursor: Any, table: PlanTable, keys: Sequence[int], fields: Fields) -> None:
     """Fill the map with the keys of a range, in the transaction of ``cursor``."""
-    numbers = [key for key in keys if key.__class__ is int]
-    # Without a line of Python for each row.
-    data = b"".join(
-        chain.from_iterable(zip(map(_OLD, repeat(2), repeat(8), numbers), map(fields.__getitem__, numbers)))
-    )
-    # The keys of this range are in no other; forgotten in time, those of the next need not make room for themselves.
-    fields.clear()
+    news = map(fields.__getitem__, keys)
+    if _own(table).type == "uuid":
+        data: bytes = _records(keys, b"".join(news))
+    else:
+        data = b"".join(chain.from_iterable(zip(map(_OLD, repeat(2), repeat(8), keys), news)))
     cursor.copy_expert(
         f"COPY {qualified(OWN_SCHEMA, map_name(table.name))} (old, new) FROM STDIN WITH (FORMAT binary)",
         io.BytesIO(COPY_HEADER + data + COPY_TRAILER),
     )
+
+
+def _records(keys: Sequence[int], fields: bytes) -> bytes:
+    """Rows of binary COPY from integers and the fields of their UUIDs, put together byte by byte of all rows."""
+    numbers = array("q", keys)
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    old = numbers.tobytes()
+    whole = bytearray(_OLD(2, 8, 0) + bytes(20)) * len(keys)
+    for at in range(8):
+        whole[6 + at :: 34] = old[at::8]
+    for at in range(20):
+        whole[14 + at :: 34] = fields[at::20]
+    return bytes(whole)
 
 
 def unproven(plan: Plan) -> list[tuple[PlanTable, PlanColumn]]:

@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import struct
 import uuid
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cutover import idmap
 from cutover.canonical import Canonical
 from cutover.codecs.keys import REMEMBERED, Fields, UuidKey
 from cutover.errors import Unfit
-from cutover.packer import Packer
+from cutover.packer import COPY_HEADER, COPY_TRAILER, Packer
 from cutover.plan.codec import codec_of
 from cutover.plan.model import PlanColumn
 from support import stored
@@ -93,6 +96,22 @@ def test_what_is_remembered_is_bounded_and_stays_right() -> None:
         assert fields[key][4:8] == uuid.uuid5(uuid.UUID(int=9), str(key)).bytes[:4]
         assert len(fields) <= REMEMBERED
     assert fields[3][4:] == uuid.uuid5(uuid.UUID(int=9), "3").bytes
+
+
+@given(NAMESPACES, st.lists(KEYS, unique=True, max_size=40), st.booleans())
+def test_many_fields_at_once_are_those_made_one_by_one(namespace: uuid.UUID, keys: list[int], as_text: bool) -> None:
+    many, single = Fields(namespace, as_text), Fields(namespace, as_text)
+    many[-4711] = b"of another range"
+    many.fill(keys)
+    assert dict(many) == {key: single[key] for key in keys}
+    for kind in ("uuid", "text"):
+        table = plan_table({"k": ("uuid_key", kind, ())}, name="parent", key="k")
+        table = type(table)(**{**table.__dict__, "columns": (column(namespace, kind),)})
+        sent: list[bytes] = []
+        cursor = SimpleNamespace(copy_expert=lambda sql, file, sent=sent: sent.append(file.read()))
+        idmap.copy(cursor, table, keys, Fields(namespace, kind == "text"))
+        rows = b"".join(struct.pack(">hiq", 2, 8, key) + codec_of(table.columns[0]).wire(kind)(key) for key in keys)
+        assert sent == [COPY_HEADER + rows + COPY_TRAILER]
 
 
 def test_column_without_namespace_is_a_bug_told() -> None:
