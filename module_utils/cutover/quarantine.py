@@ -197,11 +197,18 @@ class Sieve:
     """
 
     def __init__(self, table: PlanTable) -> None:
-        self._names = [column.name for column in table.columns]
+        # What PostgreSQL computes itself does not travel, neither into its table nor into the quarantine.
+        sent = {column.name for column in table.sent.columns}
+        self._at = [at for at, column in enumerate(table.columns) if column.name in sent]
+        self._names = [table.columns[at].name for at in self._at]
         self._checks: list[tuple[int, Callable[[Any], bytes]]] = []
         if columns(table):
             wires = zip(table.columns, Packer(table).exact)
-            self._checks = [(at, wire) for at, (column, wire) in enumerate(wires) if column.refused == "quarantine"]
+            self._checks = [
+                (at, wire)
+                for at, (column, wire) in enumerate(wires)
+                if at in self._at and column.refused == "quarantine"
+            ]
         self.count = 0
         self.total = 0
 
@@ -224,7 +231,7 @@ class Sieve:
     def digest(self, row: Row) -> int:
         """The first 15 bytes of the SHA-256 of the row's JSON text."""
         sha = hashlib.sha256()
-        for text in _texts(pieces(self._names, row)):
+        for text in _texts(pieces(self._names, tuple(row[at] for at in self._at))):
             sha.update(text)
         return int.from_bytes(sha.digest()[:15], "big")
 

@@ -239,3 +239,34 @@ def test_nothing_is_dropped_while_rows_are_in_quarantine(database: str, make_sql
         ddl.drop_own(connection, False, "keep")
     assert fetch(database, "SELECT count(*) FROM pgcutover_quarantine_1.quarantine") == [(4,)]
     assert fetch(database, "SELECT to_regnamespace('pgcutover')") == [(None,)]
+
+
+def test_row_with_generated_columns_is_kept_and_proven(database: str, make_sqlite: MakeSqlite) -> None:
+    path = make_sqlite(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, name VARCHAR(3), twice INT GENERATED ALWAYS AS (id * 2) STORED);"
+        "INSERT INTO t (id, name) VALUES (1, 'abc'), (2, 'abcd')"
+    )
+    overrides = {"tables": {"t": {"columns": {"name": {"refused": "quarantine"}}}}}
+    done = engine.migrate(path, database, overrides)
+    assert (done.verified["ok"], done.table("t")["rows_quarantined"]) == (True, 1)
+    [values] = held(database).values()
+    assert (values["id"], values["name"]) == (2, b"abcd")
+
+
+def test_row_of_a_table_whose_keys_become_uuids_is_kept_and_proven(database: str, make_sqlite: MakeSqlite) -> None:
+    path = make_sqlite(
+        "CREATE TABLE p (id INTEGER PRIMARY KEY, name VARCHAR(3));"
+        "CREATE TABLE c (id INTEGER PRIMARY KEY, p INT REFERENCES p, n INT);"
+        "INSERT INTO p VALUES (1, 'abc'), (2, 'abcd'); INSERT INTO c VALUES (1, 1, 5), (2, 2, 'x'), (3, NULL, 7)"
+    )
+    aside = {"refused": "quarantine"}
+    overrides = {"tables": {"p": {"columns": {"name": aside}}, "c": {"columns": {"n": aside}}}}
+    done = engine.migrate(path, database, overrides, ids="uuid")
+    assert done.verified["ok"]
+    assert [done.table(name)["rows_quarantined"] for name in ("p", "c")] == [1, 1]
+    execute(
+        database, "UPDATE pgcutover.quarantine SET stored = jsonb_set(stored, '{id,integer}', '3') WHERE key = 'id=2'"
+    )
+    found = engine.verify(path, database, done.plan)
+    assert not found["ok"]
+    assert {d["key"] for d in found["differences"]} == {"id=2"}
