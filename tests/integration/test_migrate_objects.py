@@ -185,6 +185,8 @@ def test_foreign_keys_get_the_index_that_they_lack(make_sqlite: MakeSqlite, data
 SHOP = """
 CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE, "Email" TEXT, active BOOLEAN NOT NULL DEFAULT 1, born DATE, token UUID, at DATETIME);
 CREATE TABLE purchase (id INTEGER PRIMARY KEY, customer INT REFERENCES customer, quantity INT, price DECIMAL(10,2), weight REAL, placed DATETIME, note TEXT);
+CREATE TABLE visit (id INTEGER PRIMARY KEY, at DATETIME, until DATETIME, CHECK (until > at));
+INSERT INTO visit VALUES (1, '2024-01-01 10:00:00', '2024-01-01 10:00:01'), (2, '2023-12-31 23:59:59', NULL), (3, '2024-02-01 00:00:00', '2025-01-01 00:00:00');
 INSERT INTO customer VALUES (1, 'Ann', 'A@x', 1, '1990-01-02', '6f9619ff-8b86-d011-b42d-00cf4fc964ff', '2024-01-01 10:00:00'), (2, 'ann', NULL, 0, NULL, NULL, NULL),
   (3, 'Éva', 'e@x', 1, '2000-12-31', '00000000-0000-0000-0000-000000000000', '2024-01-01 10:00:00.5'), (4, NULL, 'z@x', 0, '1990-01-02', NULL, NULL);
 INSERT INTO purchase VALUES (1, 1, 2, 9.99, 0.5, 1700000000000, 'a'), (2, 1, NULL, 1, 1.5, 1600000000123, 'B'), (3, 2, 5, 0.1, NULL, NULL, NULL), (4, 3, -7, 3, 2.0, 1650000000000, 'b');
@@ -210,6 +212,8 @@ VIEWS = {
     "sorted": "SELECT id, note FROM purchase ORDER BY note DESC, id LIMIT 3 OFFSET 1",
     "of_view": "SELECT t.name, t.orders + 1 AS next, s.token FROM totals t JOIN star s ON s.id = t.id WHERE s.token <> '6f9619ff-8b86-d011-b42d-00cf4fc964ff' OR t.latest > 1650000000000",
     "nocase": "SELECT a.id, b.id FROM customer a JOIN customer b ON a.name = b.name WHERE a.id < b.id",
+    "recent": "SELECT max(at) AS latest, count(*) n FROM visit WHERE at >= '2024-01-01 00:00:00' OR until IS NULL",
+    "visits": "SELECT id, at, until > at AS longer FROM visit ORDER BY at DESC",
     "born_late": "SELECT id, CASE active WHEN 1 THEN 'yes' ELSE 'no' END AS said FROM customer WHERE born >= '1995-01-01'",
 }  # fmt: skip
 #: Views that do not, and why.

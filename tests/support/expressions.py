@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 SCHEMA = """
 CREATE TABLE t (k INTEGER PRIMARY KEY, i INTEGER, j INT, b BOOLEAN, r REAL, s TEXT, n TEXT COLLATE NOCASE,
-                d DATE, e DATETIME, m DECIMAL(10,2), u UUID, x BLOB, v);
+                d DATE, e DATETIME, m DECIMAL(10,2), u UUID, x BLOB, v, w DATETIME, y DATETIME, z DATETIME);
 """
 _INTEGERS = (None, 0, 1, -1, 2, 7, -8, 100, 12345)
 _TEXTS = (None, "", "a", "A", "ab", "aB", "a_b", "10", "1", "é", "É", " a ", "a%", "abc.x", "Z", "_", "[x]", "^", "\\")
@@ -17,6 +17,8 @@ _REALS = (None, 0.0, -0.0, 0.5, 1.0, -2.25, 1e10, 0.1)
 _DECIMALS = (None, 0, 1, 0.1, 19.99, -3.5, 100)
 _UUIDS = (None, "6f9619ff-8b86-d011-b42d-00cf4fc964ff", "00000000-0000-0000-0000-000000000000")
 _BLOBS = (None, b"", b"\x00", b"ab", b"\xff")
+_MOMENTS = (None, "2024-01-31 10:00:00", "1999-12-31 23:59:59", "2024-01-31 10:00:01", "2024-02-01 00:00:00")
+_FORMS = (None, "2024-01-31 10:00", "2024-01-31 10:00:00", "2024-01-31 10:00:00.000000", "2024-01-31T10:00:00")
 ROWS = [
     (
         at,
@@ -32,6 +34,9 @@ ROWS = [
         _UUIDS[at % len(_UUIDS)],
         _BLOBS[at % len(_BLOBS)],
         _TEXTS[at * 3 % len(_TEXTS)],
+        _MOMENTS[at % len(_MOMENTS)],
+        _MOMENTS[at * 5 % len(_MOMENTS)],
+        _FORMS[at % len(_FORMS)],
     )
     for at in range(1, 58)
 ]
@@ -51,7 +56,30 @@ _text = st.one_of(
     st.sampled_from([t for t in _TEXTS if t is not None]).map(_quoted),
 )
 _other = st.sampled_from(
-    ["r", "d", "e", "m", "x", "0.5", "19.99", "-3.5", "1e3", "1700000000000", "'2024-01-31'", "x'6162'", "'1'", "2"]
+    [
+        "r",
+        "d",
+        "e",
+        "m",
+        "x",
+        "0.5",
+        "19.99",
+        "-3.5",
+        "1e3",
+        "1700000000000",
+        "'2024-01-31'",
+        "x'6162'",
+        "'1'",
+        "2",
+        "w",
+        "y",
+        "z",
+        "w",
+        "y",
+        "'2024-01-31 10:00:00'",
+        "'2024-01-31 10:00'",
+        "'2024-01-31T10:00:00'",
+    ]
 )
 _compared = st.sampled_from(["=", "==", "<>", "!=", "<", "<=", ">", ">=", "IS", "IS NOT", "IS DISTINCT FROM"])
 _patterns = st.sampled_from(

@@ -16,6 +16,11 @@ _COLUMNS_PER_PASS = 80
 
 _D = "[0-9]"
 _DAY = f"{_D * 4}-{_D * 2}-{_D * 2}"
+#: The form of a timestamp: how long it is, and what stands between day and time. Of one form, texts sort as moments.
+_SHAPE = (
+    f"CASE WHEN typeof({{c}}) = 'text' THEN CASE WHEN {{c}} GLOB '{_DAY}[ T]*' THEN length({{c}}) || substr({{c}}, 11, 1)"
+    " ELSE '?' END END"
+)
 _MEASURES: tuple[tuple[str, str], ...] = (
     ("integers", "sum(typeof({c}) = 'integer')"),
     ("reals", "sum(typeof({c}) = 'real')"),
@@ -47,6 +52,8 @@ _SHAPES: tuple[tuple[str, str], ...] = (
     # Julian days of the years 1000 to 3999; seconds from 1973 to 5138.
     ("julians", "sum(typeof({c}) = 'real' AND {c} BETWEEN 2086302.5 AND 3182029.5)"),
     ("clocks", "sum(typeof({c}) = 'real' AND {c} BETWEEN 1e8 AND 1e11)"),
+    ("shape", f"max({_SHAPE})"),
+    ("forms", f"count(DISTINCT {_SHAPE})"),
     ("seventies", f"sum(typeof({{c}}) = 'text' AND {{c}} GLOB '19[67]{_D}-*')"),
 )
 #: The spellings of truth, measured where the declared type speaks of booleans.
@@ -60,7 +67,7 @@ _SPELLINGS: tuple[tuple[str, str], ...] = (
 )
 
 
-_NULLABLE = frozenset({"minimum", "maximum", "longest", "first_spelling", "last_spelling"})
+_NULLABLE = frozenset({"minimum", "maximum", "longest", "shape", "first_spelling", "last_spelling"})
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,8 @@ class ColumnProfile:
     """Counts of a column's values by storage class, and the shapes that decide between temporal codecs.
 
     julians, clocks: reals that look like Julian days and like seconds since 1970; seventies: texts of the years 196x and
-    197x. spelled: texts that spell a boolean, in so many spellings, of which the first and the last by their bytes.
+    197x. shape: the form of timestamps in text, which come in so many ``forms``. spelled: texts that spell a boolean, in
+    so many spellings, of which the first and the last by their bytes.
     longest: bytes of the longest text or blob, in the encoding of the file; length: their sum (8 for numbers).
     """
 
@@ -87,6 +95,8 @@ class ColumnProfile:
     milliseconds: int = 0
     julians: int = 0
     clocks: int = 0
+    shape: str | None = None
+    forms: int = 0
     seventies: int = 0
     spelled: int = 0
     spellings: int = 0

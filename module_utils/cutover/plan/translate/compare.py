@@ -23,6 +23,7 @@ from .values import (
 
 _NUMERIC_AFFINITIES = frozenset({"INTEGER", "REAL", "NUMERIC"})
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2}(\.\d{3}|\.\d{6})?)?", re.ASCII)
 _UNITS = {"epoch_s": 1, "epoch_ms": 1_000, "epoch_us": 1_000_000}
 #: Operators for which only being equal matters, not the order.
 _EQUALITY = frozenset({"=", "<>", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"})
@@ -39,6 +40,7 @@ def compare(left: Value, operator: str, right: Value) -> Value:
             return short
         left, right = as_integer(left), as_integer(right)
     left, right = _instants(left, right), _instants(right, left)
+    left, right = _moments(left, right), _moments(right, left)
     left, right = _dates(left, right), _dates(right, left)
     left, right = _numbers(left, right), _numbers(right, left)
     if left.kind != right.kind:
@@ -98,6 +100,8 @@ def _instants(value: Value, other: Value) -> Value:
     if not (other.kind.startswith("instant:") and value.kind == "integer" and value.literal and other.column):
         return value
     assert isinstance(value.constant, int)
+    if other.column.codec not in _UNITS:
+        raise Untranslatable(f"compares {_said(other)} with an integer")
     sql = instant(other.column.codec, base_type(other.column.type), value.constant)
     if sql is None:
         raise Untranslatable(f"compares a point in time with {value.constant}, which is none")
@@ -115,6 +119,24 @@ def instant(codec: str, base: str, number: int) -> str | None:
         return None
     shown = moment.replace(tzinfo=None).isoformat(" ")
     return f"'{shown}+00'::timestamptz" if base == "timestamptz" else f"'{shown}'::timestamp"
+
+
+def _moments(value: Value, other: Value) -> Value:
+    """A text compared with timestamps of one form: the same moment, if the text has that form."""
+    if not (other.kind.startswith("instant:iso") or other.kind.startswith("instant:utc")) or not other.column:
+        return value
+    if not value.literal or not isinstance(value.constant, str):
+        return value
+    shape = f"{len(value.constant)}{value.constant[10:11]}"
+    try:
+        fits = other.kind.endswith(f":{shape}") and bool(dt.datetime.fromisoformat(value.constant))
+    except ValueError:
+        fits = False
+    if not fits or not _MOMENT.fullmatch(value.constant):
+        raise Untranslatable(f"compares {_said(other)} with {value.sql}, which has another form")
+    zoned = base_type(other.column.type) == "timestamptz"
+    sql = f"'{value.constant}+00'::timestamptz" if zoned else f"'{value.constant}'::timestamp"
+    return replace(value, sql=sql, kind=other.kind)
 
 
 def _dates(value: Value, other: Value) -> Value:

@@ -100,8 +100,8 @@ def values_of(
         source = table.column(planned.name)
         kind = affinity(source.declared, table.strict)
         sql = front + quote(planned.target)
-        texts = profile.columns[planned.name].texts
-        value = of_column(sql, planned, kind, (source.collation or "BINARY").upper(), in_c, texts)
+        collation = (source.collation or "BINARY").upper()
+        value = of_column(sql, planned, kind, collation, in_c, profile.columns[planned.name])
         if inlined and planned.name in inlined:
             value = replace(value, sql=inlined[planned.name].sql, raw=inlined[planned.name].sql)
         made.append((planned.name, value))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Union
 
 from ...codecs import base_type
+from ...source.profile import ColumnProfile
 from ..literals import literal
 from ..model import PlanColumn
 
@@ -167,8 +168,8 @@ def type_of(kind: str) -> str:
     return known.get(kind, kind.split(":")[0])
 
 
-def of_column(sql: str, column: PlanColumn, affinity: str, collation: str, in_c: bool, texts: int) -> Value:
-    """A column of the plan. ``texts``: how many texts it stores, which decides whether decimals are all numbers."""
+def of_column(sql: str, column: PlanColumn, affinity: str, collation: str, in_c: bool, profile: ColumnProfile) -> Value:
+    """A column of the plan. What is stored decides whether decimals are all numbers and timestamps of one form."""
     codec, nullable = column.codec, not column.not_null
     made = Value(sql, "opaque", affinity, collation, bearing=True, raw=sql, column=column, nullable=nullable)
 
@@ -184,7 +185,7 @@ def of_column(sql: str, column: PlanColumn, affinity: str, collation: str, in_c:
     if codec == "real":
         return replace(made, kind="real") if affinity == "REAL" else opaque("may hold integers and reals")
     if codec == "decimal":
-        if texts or affinity != "NUMERIC":
+        if profile.texts or affinity != "NUMERIC":
             return opaque("holds numbers as text, or without a numeric affinity")
         return replace(made, kind="numeric")
     if codec == "text":
@@ -199,6 +200,9 @@ def of_column(sql: str, column: PlanColumn, affinity: str, collation: str, in_c:
         return replace(made, kind="date")
     if codec in ("epoch_s", "epoch_ms", "epoch_us"):
         return replace(made, kind=f"instant:{codec}")
+    if codec in ("iso_timestamp", "utc_timestamp") and profile.forms == 1 and profile.shape != "?":
+        # All texts are as long and alike, so that they sort and are equal as the moments are.
+        return replace(made, kind=f"instant:{codec}:{profile.shape}")
     if codec in ("jsonb", "json"):
         return opaque("is JSON, no text, in PostgreSQL")
     if codec == "uuid_key":
