@@ -92,11 +92,14 @@ class Bench:
             self._compare(database, "copy_1")
 
     def _ids(self, took: Repeat) -> None:
-        """The copy with integer keys as UUIDs."""
+        """All that has to be done with integer keys as UUIDs, maps and proof included."""
         with empty_tables(self._cluster, self._uuid) as database:
+            for name in ("copy", "finish"):
+                before = cpu_seconds(self._cluster)
+                _, cost = run_step(name, self.item, self._cores, self._uuid, database.url)
+                self._keep(took, f"{name}_uuid", cost, before)
             before = cpu_seconds(self._cluster)
-            _, cost = run_step("copy", self.item, self._cores, self._uuid, database.url)
-            self._keep(took, "copy_uuid", cost, before)
+            self._keep(took, "verify_uuid", verify(self.item, self._cores, self._uuid, database.url), before)
 
     def _rival(self, name: str, took: Repeat) -> None:
         """A peer's copy with its own tables, in an empty database."""

@@ -285,3 +285,18 @@ def test_nothing_is_asked_while_ids_stay(plan_of: Any) -> None:
 def test_what_cannot_be_is_refused_by_name(plan_of: Any, overrides: dict[str, Any], message: str) -> None:
     with pytest.raises(PlanError, match=message):
         plan_of(UNDECLARED, overrides)
+
+
+def test_what_compares_keys_is_carried_only_where_it_means_the_same(plan_of: Any) -> None:
+    plan, _ = plan_of(
+        "CREATE TABLE p (id INTEGER PRIMARY KEY CHECK (id > 0), twice INT GENERATED ALWAYS AS (id * 2) STORED);"
+        "CREATE TABLE c (id INTEGER PRIMARY KEY, a INT REFERENCES p, b INT REFERENCES p, CHECK (a <> b), CHECK (a < b),"
+        " CHECK (a <> id), CHECK (a <> 5), CHECK (a IS NOT NULL OR b IS NOT NULL));"
+        "CREATE INDEX whole ON c (a) WHERE b IS NOT NULL; CREATE INDEX some ON c (a) WHERE b = 1; CREATE INDEX next ON c (a + 1)"
+    )
+    assert [check.source for check in plan.table("c").checks] == ["a <> b", "a IS NOT NULL OR b IS NOT NULL"]
+    assert plan.table("p").checks == ()
+    assert {index.target for index in plan.table("c").indexes} & {"whole", "some", "next"} == {"whole"}
+    assert plan.table("p").column("twice").codec == "integer"
+    assert plan.table("p").column("twice").generated is None
+    assert sorted(item.kind for item in plan.not_carried) == ["check"] * 4 + ["generated column"] + ["index"] * 2
