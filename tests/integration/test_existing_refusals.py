@@ -53,6 +53,7 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("date", "'2024-02-30'", "no valid date", None),
     ("timestamp(3)", "'2024-01-01 00:00:00.1234'", "finer fraction of a second than timestamp(3)", None),
     ("timestamp(0) with time zone", "1700000000123", "finer fraction of a second than timestamptz(0)", None),
+    ("interval(2)", "1234567", "finer fraction of a second than interval(2)", None),
     ("jsonb", "'{broken'", "JSON", None),
     ("bytea", "'text'", "holds text where the codec takes blobs", {"codec": "blob", "type": "bytea", "rule": "text_as_bytes"}),
     ("name3", "'long'", "has 4 characters, more than varchar(3) holds", None),

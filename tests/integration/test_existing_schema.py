@@ -80,7 +80,7 @@ ALTER TABLE auth_permission ADD CONSTRAINT auth_permission_content_type_id_fk FO
   REFERENCES django_content_type (id) DEFERRABLE INITIALLY DEFERRED;
 INSERT INTO django_content_type (app_label, model) VALUES ('auth', 'user'), ('blog', 'entry');
 INSERT INTO auth_permission (name, content_type_id, codename) VALUES ('Can add user', 1, 'add_user'), ('Can add entry', 2, 'add_entry');
-CREATE TABLE blog_entry (id uuid PRIMARY KEY, slug varchar(50) NOT NULL UNIQUE, published timestamptz NOT NULL,
+CREATE TABLE blog_entry (id uuid PRIMARY KEY, slug varchar(50) NOT NULL UNIQUE, published timestamptz NOT NULL, took interval,
   day date, at time, rating real, kind_id integer NOT NULL REFERENCES django_content_type (id) DEFERRABLE INITIALLY DEFERRED);
 CREATE INDEX blog_entry_slug_like ON blog_entry (slug varchar_pattern_ops);
 COMMENT ON INDEX blog_entry_slug_like IS 'it''s for LIKE';
@@ -94,10 +94,10 @@ CREATE TABLE django_content_type (id integer NOT NULL PRIMARY KEY AUTOINCREMENT,
 CREATE TABLE auth_permission (id integer NOT NULL PRIMARY KEY AUTOINCREMENT, name varchar(255) NOT NULL, content_type_id integer NOT NULL, codename varchar(100) NOT NULL);
 INSERT INTO django_content_type VALUES (11, 'blog', 'entry'), (12, 'auth', 'user');
 INSERT INTO auth_permission VALUES (5, 'Can add user', 12, 'add_user'), (6, 'Can add entry', 11, 'add_entry');
-CREATE TABLE blog_entry (id char(32) NOT NULL PRIMARY KEY, slug varchar(50) NOT NULL UNIQUE, published datetime NOT NULL,
+CREATE TABLE blog_entry (id char(32) NOT NULL PRIMARY KEY, slug varchar(50) NOT NULL UNIQUE, published datetime NOT NULL, took bigint,
   day date, at time, rating real, kind_id integer NOT NULL REFERENCES django_content_type (id));
-INSERT INTO blog_entry VALUES ('0b6c1c8e94be4d0c93f80f8d0a9d0b11', 'one', '2024-02-29 23:59:59.123456', '2024-02-29', '12:30:00', 0.5, 11),
-  ('1b6c1c8e94be4d0c93f80f8d0a9d0b11', 'two', '2024-03-01 00:00:00', NULL, NULL, NULL, 12);
+INSERT INTO blog_entry VALUES ('0b6c1c8e94be4d0c93f80f8d0a9d0b11', 'one', '2024-02-29 23:59:59.123456', 3600000000, '2024-02-29', '12:30:00', 0.5, 11),
+  ('1b6c1c8e94be4d0c93f80f8d0a9d0b11', 'two', '2024-03-01 00:00:00', NULL, NULL, NULL, NULL, 12);
 """
 
 SEEDS = {"django_content_type": {"seeded": "replace"}, "auth_permission": {"seeded": "replace"}}
@@ -120,8 +120,8 @@ def test_django_shaped_schema_gets_the_keys_of_the_source(make_sqlite: MakeSqlit
     assert catalog(database) == before
     assert fetch(database, "SELECT id, model FROM django_content_type ORDER BY id") == [(11, "entry"), (12, "user")]
     assert fetch(database, "SELECT app FROM django_migrations") == [("auth",)]
-    read = "SELECT id::text, (published AT TIME ZONE 'UTC')::text, rating FROM blog_entry ORDER BY slug"
-    assert fetch(database, read)[0] == ("0b6c1c8e-94be-4d0c-93f8-0f8d0a9d0b11", "2024-02-29 23:59:59.123456", 0.5)
+    read = "SELECT id::text, (published AT TIME ZONE 'UTC')::text, extract(epoch FROM took)::int, rating FROM blog_entry ORDER BY slug"
+    assert fetch(database, read)[0] == ("0b6c1c8e-94be-4d0c-93f8-0f8d0a9d0b11", "2024-02-29 23:59:59.123456", 3600, 0.5)
     # What was there before is kept until finalize.
     assert fetch(database, "SELECT id, model FROM pgcutover_kept_1.django_content_type ORDER BY id") == [
         (1, "user"),

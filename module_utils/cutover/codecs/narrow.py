@@ -10,7 +10,7 @@ from .base import Canonical, Codec, Rules, Stored, Touched, Wire, base_type, len
 from .texts import characters, check_text
 
 #: Types whose number in parentheses says how many digits of a second they hold; a COPY would round the others away.
-FRACTIONS = frozenset({"timestamp", "timestamptz", "time"})
+FRACTIONS = frozenset({"timestamp", "timestamptz", "time", "interval"})
 
 
 class Enum(Codec):

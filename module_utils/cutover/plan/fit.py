@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..codecs import CODECS, base_type
+from ..codecs.fills import fills
 from ..source.model import Column
 from ..source.profile import ColumnProfile
 from ..target.model import TargetColumn
@@ -34,7 +35,6 @@ _PLAIN = {
     "cidr": "cidr",
 }
 _INSTANTS = frozenset({"timestamp", "timestamptz"})
-_EPOCHS = frozenset({"epoch_s", "epoch_ms", "epoch_us"})
 
 
 class Unfillable(Exception):
@@ -84,8 +84,7 @@ def _instant(column: Column, stored: ColumnProfile, base: str) -> str:
         codec = "iso_timestamp"
     if codec == "iso_timestamp":
         return "utc_timestamp" if base == "timestamptz" else codec
-    if codec == "iso_timestamptz" or (codec in _EPOCHS and not findings):
+    wrong = [finding for finding in findings if finding.severity == "error"]
+    if not wrong and fills(codec, base):
         return codec
-    raise Unfillable(
-        f"is {base} in PostgreSQL: {findings[0].message if findings else 'the values are no points in time'}"
-    )
+    raise Unfillable(f"is {base} in PostgreSQL: {wrong[0].message if wrong else 'the values are no points in time'}")
