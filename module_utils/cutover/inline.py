@@ -83,7 +83,14 @@ class _Cache(dict[bytes, bytes]):
         return field
 
 
-_ZERO, _ONE, _TWO, _THREE = (struct.Struct(f">iHhHH{n}H").pack for n in range(4))
+#: Heads of numeric fields: by number of groups and weight, then by sign and number of decimals shown.
+_HEADS = {
+    (groups, weight): tuple(
+        struct.pack(">iHhHH", 8 + 2 * groups, groups, weight, sign, shown) for sign in (0, 0x4000) for shown in range(5)
+    )
+    for groups, weight in ((0, 0), (1, -1), (1, 0), (1, 1), (2, 0), (2, 1), (3, 1))
+}
+_ONE, _TWO, _THREE = (struct.Struct(f">12s{n}H").pack for n in (1, 2, 3))
 
 
 def decimal_field(type_name: str, wire: Wire) -> Wire:
@@ -95,47 +102,48 @@ def decimal_field(type_name: str, wire: Wire) -> Wire:
     """
     limits = modifiers(type_name)
     scale = limits[1] if len(limits) > 1 else 0
-    places = min(4, max(0, scale)) if limits else 4
+    if limits and not 0 <= scale <= limits[0]:
+        return wire
+    places = min(4, scale) if limits else 4
     parts = 10**places
     unit = float(parts)
-    digits = limits[0] - scale + places if limits else 8 + places
-    end = 10 ** min(8 + places, digits) if digits >= 0 and scale >= 0 else 0
+    end = min(10**8, 10 ** (limits[0] - scale)) if limits else 10**8
+    low_end, high_end = -float(end), float(end)
     # By what is behind the point: the number of decimals shown, and the group of four digits.
     behind = [(len(f"{n / parts:.4f}".rstrip("0")) - 2, n * 10 ** (4 - places)) for n in range(parts)]
+    zero, rest_only, small, round_high, mixed, high_low, full = _HEADS.values()
 
     def field(value: Any) -> bytes:
-        if type(value) is float and -1e8 < value < 1e8:
+        if type(value) is float and low_end < value < high_end:
             number = round(value * unit)
             if number / unit != value:
                 return wire(value)
             shown = 1
-        elif type(value) is int and -100_000_000 < value < 100_000_000:
+        elif type(value) is int and -end < value < end:
             number = value * parts
             shown = 0
         else:
             return wire(value)
         sign = 0
         if number < 0:
-            number, sign = -number, 0x4000
-        if number >= end:
-            return wire(value)
+            number, sign = -number, 5
         low = number // parts
         rest = number - low * parts
         if rest:
             shown, rest = behind[rest]
-            if low < 10000:
-                if low:
-                    return _TWO(12, 2, 0, sign, shown, low, rest)
-                return _ONE(10, 1, -1, sign, shown, rest)
-            high = low // 10000
-            return _THREE(14, 3, 1, sign, shown, high, low - high * 10000, rest)
-        if low < 10000:
+            if low >= 10000:
+                high = low // 10000
+                return _THREE(full[sign + shown], high, low - high * 10000, rest)
             if low:
-                return _ONE(10, 1, 0, sign, shown, low)
-            return _ZERO(8, 0, 0, 0, shown)
-        high = low // 10000
-        if low != high * 10000:
-            return _TWO(12, 2, 1, sign, shown, high, low - high * 10000)
-        return _ONE(10, 1, 1, sign, shown, high)
+                return _TWO(mixed[sign + shown], low, rest)
+            return _ONE(rest_only[sign + shown], rest)
+        if low >= 10000:
+            high = low // 10000
+            if low != high * 10000:
+                return _TWO(high_low[sign + shown], high, low - high * 10000)
+            return _ONE(round_high[sign + shown], high)
+        if low:
+            return _ONE(small[sign + shown], low)
+        return zero[shown]
 
     return field
