@@ -55,6 +55,20 @@ def test_cells_of_twenty_megabytes_fit(make_sqlite: MakeSqlite, database: str) -
     assert max(found.values()) <= LIMIT_MB, found
 
 
+@pytest.mark.slow
+def test_several_cells_of_twenty_megabytes_in_one_row_fit(make_sqlite: MakeSqlite, database: str) -> None:
+    def fill(connection: sqlite3.Connection) -> None:
+        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT, y BLOB, z JSON)")
+        for _ in range(2):
+            connection.execute(
+                "INSERT INTO t (x, y, z) VALUES (hex(zeroblob(10000000)), zeroblob(20000000), json_quote(hex(zeroblob(10000000))))"
+            )
+            connection.commit()
+
+    found = peaks(make_sqlite(fill), database)
+    assert max(found.values()) <= LIMIT_MB, found
+
+
 def test_refused_cells_of_twenty_megabytes_fit(make_sqlite: MakeSqlite, database: str) -> None:
     path = make_sqlite(
         "CREATE TABLE t (x TEXT); INSERT INTO t VALUES (zeroblob(20000000)), (x'00' || hex(zeroblob(10000000)))"
