@@ -44,7 +44,9 @@ def _repeated(connection: Any, table: PlanTable, key: PlanIndex) -> Finding | No
     columns = ", ".join(f"{quote(name)} COLLATE BINARY" for name in names)
     present = " AND ".join(f"{quote(name)} IS NOT NULL" for name in names)
     values = ", ".join(f"min({quote(name)})" for name in names)
-    groups = f"SELECT count(*) AS n, {values} FROM {quote(table.name)} WHERE {present} GROUP BY {columns} HAVING n > 1"
+    groups = (
+        f"SELECT count(*), {values} FROM {quote(table.name)} WHERE {present} GROUP BY {columns} HAVING count(*) > 1"
+    )
     row = connection.execute(f"SELECT count(*) OVER (), * FROM ({groups}) LIMIT 1").fetchone()
     if row is None:
         return None
