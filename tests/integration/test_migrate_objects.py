@@ -311,3 +311,26 @@ def test_view_is_left_out_or_renamed_as_the_plan_says(make_sqlite: MakeSqlite, d
     assert [(n.object, n.reason) for n in result.plan.not_carried] == [("v", "the plan says so")]
     assert fetch(database, f'SELECT b, c FROM "W 2", {"l" * 63}') == [(2, 3)]
     assert any("the name has 64 bytes" in f.message and f.severity == "warning" for f in result.findings)
+
+
+# ---------------------------------------------------------------- collation by choice
+
+
+def test_column_compares_without_case_by_choice(make_sqlite: MakeSqlite, database: str) -> None:
+    path = make_sqlite(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE UNIQUE, code TEXT CHECK (code <> 'No'), UNIQUE (code));"
+        "CREATE TABLE c (n TEXT COLLATE NOCASE REFERENCES t (name)); CREATE VIEW v AS SELECT id FROM t WHERE name = 'ANN';"
+        "CREATE VIEW g AS SELECT code, count(*) FROM t GROUP BY code; INSERT INTO t VALUES (1, 'Ann', 'a'), (2, 'Bob', NULL); INSERT INTO c VALUES ('Bob')"
+    )
+    insensitive = {"collation": "case_insensitive"}
+    columns = {"t": {"columns": {"name": insensitive, "code": insensitive}}, "c": {"columns": {"n": insensitive}}}
+    result = migrate(path, database, {"tables": columns})
+    assert result.verified["ok"]
+    assert fetch(database, "SELECT id FROM t WHERE name = 'ANN'") == fetch(database, "SELECT id FROM v") == [(1,)]
+    assert refused(database, "INSERT INTO t (name) VALUES ('BOB')") == "23505"
+    assert refused(database, "INSERT INTO t (code) VALUES ('No')") == "23514"
+    assert refused(database, "INSERT INTO t (code) VALUES ('NO')") is None
+    assert [n.object for n in result.plan.not_carried] == ["g"]
+    execute(database, "INSERT INTO c VALUES ('bob')")
+    # Again: the collation is there already.
+    copy(path, database, result.plan, position="another", replace=True)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..codecs import CODECS
-from ..errors import Finding
+from ..errors import Finding, PlanError
 from ..source.model import Column, Description, Table
 from ..source.profile import ColumnProfile, TableProfile
 from .choose import Chosen, choose, is_temporal
@@ -216,6 +216,11 @@ class _Columns:
                     decide={"tables": {table.name: {"columns": {column.name: {"not_null": False}}}}},
                 )
             )
+        collation = decision.get("collation")
+        if collation and codec != "text":
+            raise PlanError(
+                f"tables.{table.name}.columns.{column.name}.collation: the column is {type_name}, only text has a collation."
+            )
         return PlanColumn(
             name=column.name,
             target=str(decision.get("target", column.name)),
@@ -227,6 +232,7 @@ class _Columns:
             default=default if isinstance(default, str) else None,
             identity=column.name == table.rowid_alias and codec == "integer",
             refused=str(decision.get("refused", "fail")),
+            collation=collation,
         )
 
     def _codec(

@@ -21,6 +21,7 @@ class PlanColumn:
     key_namespace: the UUID from which those of that table are made.
     labels: of an enum that the target has.
     generated: an SQL expression of PostgreSQL, from which PostgreSQL computes the column itself.
+    collation: ``case_insensitive`` where the plan chose that for this column; None for that of all text columns.
     """
 
     name: str
@@ -37,6 +38,7 @@ class PlanColumn:
     key_namespace: str | None = None
     labels: tuple[str, ...] = ()
     generated: str | None = None
+    collation: str | None = None
 
 
 @dataclass(frozen=True)

@@ -157,6 +157,9 @@ class Relations:
             raise Untranslatable("is on the rowid") from None
         if codec in _WITHOUT_ORDER:
             raise Untranslatable(f"is on column {column.name}, whose type json has no order")
+        if planned[table.column(column.name).name].collation:
+            # The column itself compares without case.
+            return PlanIndexColumn(table.column(column.name).name, column.descending)
         if collation == "NOCASE" and codec != "text":
             raise Untranslatable(f"compares column {column.name} without case, but it is no text in PostgreSQL")
         return PlanIndexColumn(table.column(column.name).name, column.descending, collation == "NOCASE")

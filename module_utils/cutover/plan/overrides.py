@@ -26,7 +26,19 @@ _TABLE_KEYS = (
     "foreign_key_indexes",
     "ids",
 )
-_COLUMN_KEYS = ("codec", "type", "rule", "rules", "refused", "target", "not_null", "refers_to", "generated", "default")
+_COLUMN_KEYS = (
+    "codec",
+    "type",
+    "rule",
+    "rules",
+    "refused",
+    "target",
+    "not_null",
+    "refers_to",
+    "generated",
+    "default",
+    "collation",
+)
 _DECLARED_KEYS = ("codec", "type", "rule", "rules", "refused")
 _TOP_KEYS = (
     "tables",
@@ -185,6 +197,8 @@ def _check_column(where: str, decision: Mapping[str, Any]) -> None:
     _known(where, decision, _COLUMN_KEYS)
     if not isinstance(decision.get("default"), (str, type(None))) or ";" in (decision.get("default") or ""):
         raise PlanError(f"{where}.default: must be one expression in PostgreSQL's SQL, as text; or null for none.")
+    if decision.get("collation") is not None:
+        _known(f"{where}.collation", {decision["collation"]: None}, ("case_insensitive",))
     _known(f"{where}.refused", {decision.get("refused", "fail"): None}, _REFUSED)
     if "codec" not in decision:
         if "type" in decision or "rule" in decision or "rules" in decision:

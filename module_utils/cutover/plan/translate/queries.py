@@ -31,6 +31,8 @@ def aggregates(node: Any) -> bool:
 def comparable(value: Value, what: str) -> Value:
     """A value of which both databases say alike whether two are equal. Raises Untranslatable."""
     value = value.known()
+    if value.raw and value.column is not None and value.column.collation:
+        raise Untranslatable(f"{what} of column {value.column.name}, which compares without case by the plan")
     if value.kind == "text" and value.collation != "BINARY" and (value.bearing or value.explicit):
         raise Untranslatable(f"{what} by the collation {value.collation}")
     return value

@@ -47,6 +47,8 @@ def derived(alias: str, columns: Columns) -> Source:
         shown = sql
         if value.raw and value.column is not None and value.column.codec == "uuid":
             shown = f'({sql}::text COLLATE "C")'
+        elif value.raw and value.column is not None and value.column.collation:
+            shown = f'({sql} COLLATE "C")'
         made.append((name, replace(value, sql=shown, raw=sql if value.raw else "", literal=False, constant=None)))
     return Source(alias, tuple(made))
 

@@ -191,6 +191,8 @@ def of_column(sql: str, column: PlanColumn, affinity: str, collation: str, in_c:
     if codec == "text":
         if affinity not in ("TEXT", "BLOB"):
             return opaque(f"is declared {column.declared} but holds text")
+        if column.collation:
+            return replace(made, kind="text", sql=f'({sql} COLLATE "C")', in_c=True)
         return replace(made, kind="text", in_c=in_c)
     if codec == "blob":
         return replace(made, kind="blob") if affinity in ("TEXT", "BLOB") else opaque("is declared as a number")
