@@ -45,9 +45,7 @@ def column(entry: Any) -> dict[str, Any]:
         (table({"columns": ["balance"]}), "tables.account.columns: must be a mapping, not ['balance']."),
         ({"views": {"v": {}}}, "views: 'v' is unknown. Valid: none."),
         ({"foreign_key_index": False}, "cutover_plan_overrides: 'foreign_key_index' is unknown. Did you mean"),
-        (table({"checks": {"zzz": {}}}), "tables.account.checks: 'zzz' is unknown. Valid: none."),
         (column({"collation": "nocase"}), "tables.account.columns.balance.collation: 'nocase' is unknown."),
-        (column({"collation": "case_insensitive"}), "tables.account.columns.balance.collation: the column is numeric(10,2)"),
         (table({"primary_key": "index"}), "tables.account.primary_key: the only choice is 'unique'"),
         (column({"kodec": "text"}), "tables.account.columns.balance: 'kodec' is unknown. Did you mean 'codec'?"),
         (column({"type": "text"}), "tables.account.columns.balance: type and rules belong to a codec"),
@@ -94,6 +92,8 @@ def test_refusal_names_the_place_and_the_nearest_name(source: Description, overr
     [
         ({"indexes": {"account_createt": {"carry": False}}}, "tables.account.indexes: 'account_createt' is unknown. Did you mean 'account_created'?"),
         ({"indexes": {"account_created": {"validate": False}}}, "tables.account.indexes.account_created: 'validate' is unknown"),
+        ({"checks": {"zzz": {}}}, "tables.account.checks: 'zzz' is unknown. Valid: none."),
+        ({"columns": {"balance": {"collation": "case_insensitive"}}}, "columns.balance.collation: the column is numeric(10,2), only text has a collation."),
         ({"foreign_keys": {"account_fkey": {}}}, "Did you mean 'account_parent_fkey'?"),
         ({"foreign_keys": {"account_parent_fkey": {"valid": False}}}, "account_parent_fkey: 'valid' is unknown. Did you mean 'validate'?"),
     ],
