@@ -36,3 +36,17 @@ def test_what_is_offered_takes_nothing_away(make_sqlite: MakeSqlite, database: s
     ]
     done = migrate(path, database, merged(*(finding.decide for finding in found if finding.decide)))
     assert done.verified["ok"]
+
+
+def test_null_by_a_rule_where_the_applications_table_takes_none(make_sqlite: MakeSqlite, database: str) -> None:
+    execute(database, TARGET)
+    path = make_sqlite(SOURCE.replace("name TEXT NOT NULL", "name TEXT"))
+    rule = {
+        "tables": {"item": {"columns": {"name": {"codec": "text", "rule": "to_null"}, "n": {"refused": "quarantine"}}}}
+    }
+    plan, findings = planned(path, database, rule)
+    [wrong] = errors(findings + checked(path, database, plan))
+    assert (wrong.column, wrong.message[:23]) == ("name", "to_null would put NULL ")
+    assert wrong.decide is not None
+    done = migrate(path, database, merged(rule, wrong.decide))
+    assert (done.verified["ok"], done.verified["tables"][0]["rows_quarantined"]) == (True, 2)

@@ -228,3 +228,14 @@ def test_decisions_lead_to_an_end(make_sqlite: MakeSqlite, types: list[str], dat
         overrides = merged(overrides, *(f.decide for f in findings if f.decide))
     else:
         pytest.fail(f"no end: {seen}")
+
+
+def test_null_by_a_rule_for_a_declared_type_is_found(make_sqlite: MakeSqlite) -> None:
+    path = make_sqlite(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, x VARCHAR(9) NOT NULL, y VARCHAR(9)); INSERT INTO t VALUES (1, '', '')"
+    )
+    rule = {"declared": {"varchar(9)": {"codec": "text", "rule": "empty_to_null"}}}
+    [wrong] = found(path, rule)
+    assert (wrong.column, wrong.message[:29]) == ("x", "empty_to_null would put NULL ")
+    assert wrong.decide is not None
+    assert found(path, merged(rule, wrong.decide)) == []

@@ -19,6 +19,7 @@ from .guesses import undeclared
 from .ids import Keys, namespace_of, overview, turn
 from .model import VERSION, NotCarried, Plan, PlanCheck, PlanColumn, PlanTable
 from .names import MOST_COLUMNS, SYSTEM_COLUMNS, Namespace, Renamed, consequence, settle
+from .nulled import nulled
 from .objects import Relations
 from .overrides import Overrides, named_rules
 from .views import Views, view_names
@@ -99,7 +100,7 @@ def derive(
     for entry in renamed_views:
         if entry.name in {view.name for view in planned_views.planned}:
             findings.append(_renamed(entry, entry.name, None, {"views": {entry.name: {"target": entry.better}}}))
-    findings.extend(_left_out(not_carried))
+    findings += [*nulled(tables), *_left_out(not_carried)]
     facts = {
         "path": source.path,
         "size_bytes": source.size_bytes,

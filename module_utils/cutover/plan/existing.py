@@ -16,6 +16,7 @@ from .existing_overrides import ExistingOverrides
 from .existing_relations import foreign_keys, unique_keys
 from .matching import Matches, match
 from .model import VERSION, NotCarried, Plan, PlanTable
+from .nulled import nulled
 
 _HINTS = {
     "view": "the application's migrations make its views",
@@ -84,6 +85,7 @@ def derive_existing(
                 "seeded: keep needs a key to tell which rows are there already, and the table has none; say replace"
             )
             findings.append(Finding("error", message, made.name, decide={"tables": {made.name: {"seeded": "replace"}}}))
+    findings += nulled(tables)
     findings += _left_alone(target, {table.target for table in tables}, decided)
     facts = {
         "path": source.path,

@@ -210,7 +210,7 @@ def _check_column(where: str, decision: Mapping[str, Any]) -> None:
     if not _TYPE.fullmatch(type_name) or base_type(type_name) not in codec.types:
         raise PlanError(f"{where}.type: codec {codec.name} writes {', '.join(codec.types)}, not {type_name!r}.")
     _check_modifiers(f"{where}.type", type_name)
-    if "rule" in decision and "rules" in decision:
+    if decision.get("rule") is not None and "rules" in decision:
         raise PlanError(f"{where}: give either rule or rules, not both.")
     if not isinstance(decision.get("rules", []), (list, tuple)):
         raise PlanError(f"{where}.rules: must be a list of rules; a single one may be called rule.")
