@@ -25,9 +25,9 @@ def open_access(connection: Any, plan: Plan, role: str, check_mode: bool = False
             if tables:
                 statements.append(f"GRANT USAGE ON SCHEMA {quote(plan.schema)} TO {quote(role)}")
                 statements.append(f"GRANT SELECT, {_WRITES} ON {tables} TO {quote(role)}")
-            for view in plan.views:
+            for view in _views(cursor, plan):
                 # Views of SQLite cannot be written to.
-                statements.append(f"GRANT SELECT ON {qualified(plan.schema, view.target)} TO {quote(role)}")
+                statements.append(f"GRANT SELECT ON {view} TO {quote(role)}")
             for sequence in _sequences(cursor, plan):
                 statements.append(f"GRANT USAGE, SELECT ON SEQUENCE {sequence} TO {quote(role)}")
             cursor.execute(
@@ -138,24 +138,30 @@ def _tables(cursor: Any, plan: Plan) -> str:
     """The plan's tables; where the application made them itself, all tables of the schema that the role may grant."""
     names = [qualified(plan.schema, table.target) for table in plan.tables]
     if plan.mode == "existing":
-        cursor.execute(
-            "SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-            " WHERE n.nspname = %s AND c.relkind IN ('r', 'p') AND pg_has_role(c.relowner, 'USAGE') ORDER BY 1",
-            (plan.schema,),
-        )
-        names = [name for (name,) in cursor.fetchall()]
+        names = _relations(cursor, plan, "rp")
     return ", ".join(names)
+
+
+def _views(cursor: Any, plan: Plan) -> list[str]:
+    if plan.mode == "existing":
+        return _relations(cursor, plan, "vm")
+    return [qualified(plan.schema, view.target) for view in plan.views]
+
+
+def _relations(cursor: Any, plan: Plan, kinds: str) -> list[str]:
+    """The relations of some kinds in the plan's schema that the role may grant."""
+    cursor.execute(
+        "SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = %s AND c.relkind = ANY(%s) AND pg_has_role(c.relowner, 'USAGE') ORDER BY 1",
+        (plan.schema, list(kinds)),
+    )
+    return [name for (name,) in cursor.fetchall()]
 
 
 def _sequences(cursor: Any, plan: Plan) -> list[str]:
     """The sequences that the tables' new values come from."""
     if plan.mode == "existing":
-        cursor.execute(
-            "SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-            " WHERE n.nspname = %s AND c.relkind = 'S' AND pg_has_role(c.relowner, 'USAGE') ORDER BY 1",
-            (plan.schema,),
-        )
-        return [name for (name,) in cursor.fetchall()]
+        return _relations(cursor, plan, "S")
     found: list[str] = []
     for table in plan.tables:
         for column in table.columns:

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 
 from conftest import MakeSqlite
@@ -202,7 +203,10 @@ def test_tables_in_use_are_not_loaded_and_what_was_written_is_kept(
             execute(
                 as_role, "INSERT INTO item (kind, note) VALUES (1, 'new')", "INSERT INTO alembic_version VALUES ('x')"
             )
+            assert fetch(as_role, "SELECT name FROM names ORDER BY 1") == [("one",), ("two",)]
             close_access(connection, plan)
+            with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                execute(as_role, "DELETE FROM item")
         copy(path, database, plan, "two", replace=True)
         finish(path, database, plan)
         assert verify(path, database, plan)["ok"]
