@@ -131,3 +131,26 @@ def test_survey_tells_of_an_empty_file_and_of_another_encoding(make_sqlite: Make
     assert [(f["severity"], "UTF-16le" in f["message"]) for f in facts["findings"]] == [("info", True)]
     assert facts["fence"] is None
     assert list(facts["profiles"]) == ["t"]
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.tuples(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 40), st.sampled_from([*stored.TEMPTING, text("TRUE"), text("true"), text("2024-01-05")])), unique_by=lambda row: row[0], max_size=30),
+    st.sampled_from(["BOOLEAN", "DATETIME", ""]),
+)  # fmt: skip
+def test_profile_in_spans_is_that_of_the_whole_table(rows: list[tuple[int, Any]], declared: str) -> None:
+    with closing(sqlite3.connect(":memory:")) as connection, pytest.MonkeyPatch.context() as patch:
+        connection.execute(f"CREATE TABLE t (id INTEGER PRIMARY KEY, c {declared})")
+        for key, value in rows:
+            cast = "CAST(? AS TEXT)" if isinstance(value, bytearray) else "?"
+            connection.execute(
+                f"INSERT INTO t VALUES (?, {cast})", (key, bytes(value) if isinstance(value, bytearray) else value)
+            )
+        [table] = describe(connection, ":memory:").tables
+        connection.text_factory = bytearray
+        patch.setattr(source_profile, "_SPAN_ROWS", 3)
+        patch.setattr(source_profile, "_MOST_SPANS", 7)
+        spans = source_profile.spans(connection, table)
+        assert 1 <= len(spans) <= 8
+        parts = [source_profile.profile(connection, table, is_temporal, span) for span in spans]
+        assert source_profile.merged(connection, table, parts) == source_profile.profile(connection, table, is_temporal)

@@ -5,14 +5,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Callable
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Callable, Optional
 
 from .model import Column, Table
 from .sqltokens import quote
 
 #: SQLite allows 2,000 result columns; each column of the table takes len(_MEASURES) of them.
 _COLUMNS_PER_PASS = 80
+#: Large tables are profiled in pieces of at least this many rowids, at most so many pieces.
+_SPAN_ROWS = 100_000
+_MOST_SPANS = 64
+
+#: Half-open range of the rowid; None is open.
+Span = Optional[tuple[Optional[int], Optional[int]]]
 
 _D = "[0-9]"
 _DAY = f"{_D * 4}-{_D * 2}-{_D * 2}"
@@ -67,6 +73,8 @@ _SPELLINGS: tuple[tuple[str, str], ...] = (
 )
 
 
+#: Numbers of different values, and the measures that hold some of these: what differs in one span may recur in another.
+_DISTINCT = {"forms": ("shape",), "spellings": ("first_spelling", "last_spelling")}
 _NULLABLE = frozenset({"minimum", "maximum", "longest", "shape", "first_spelling", "last_spelling"})
 
 
@@ -131,22 +139,67 @@ def from_dict(data: dict[str, Any]) -> TableProfile:
     return TableProfile(data["rows"], {name: ColumnProfile(**column) for name, column in data["columns"].items()})
 
 
-def profile(connection: sqlite3.Connection, table: Table, temporal: Callable[[str], bool]) -> TableProfile:
-    """Read the whole table once (wide ones in several passes) and count.
+def spans(connection: sqlite3.Connection, table: Table) -> list[Span]:
+    """Ranges of the rowid that cover the whole table, so that a large one can be profiled in pieces; else [None]."""
+    if table.rowid is None:
+        return [None]
+    name = quote(table.rowid)
+    low, high = connection.execute(f"SELECT min({name}), max({name}) FROM {quote(table.name)}").fetchone()
+    if low is None or high - low < 2 * _SPAN_ROWS:
+        return [None]
+    # As many pieces as can be told apart by progress, whatever gaps the rowids have.
+    step = max(_SPAN_ROWS, (high - low) // _MOST_SPANS + 1)
+    starts = [None, *range(low + step, high + 1, step)]
+    return list(zip(starts, [*starts[1:], None]))
+
+
+def profile(
+    connection: sqlite3.Connection, table: Table, temporal: Callable[[str], bool], span: Span = None
+) -> TableProfile:
+    """Read the whole table, or the rows of a span, once (wide ones in several passes) and count.
 
     temporal: whether a declared type speaks of dates or times; that knowledge is not SQLite's.
     """
-    rows: int = connection.execute(f"SELECT count(*) FROM {quote(table.name)}").fetchone()[0]
+    source = quote(table.name)
+    values: list[int] = []
+    for bound, operator in zip(span or (), (">=", "<")):
+        if bound is not None:
+            source += f"{' AND' if values else ' WHERE'} {quote(table.rowid or '')} {operator} ?"
+            values.append(bound)
+    rows: int = connection.execute(f"SELECT count(*) FROM {source}", values).fetchone()[0]
     columns: dict[str, ColumnProfile] = {}
     for group in _groups(table.columns):
         wanted = [(column, measure) for column in group for measure in _measures(column, temporal)]
         expressions = ", ".join(sql.format(c=quote(column.name)) for column, (_, sql) in wanted)
-        values = connection.execute(f"SELECT {expressions} FROM {quote(table.name)}").fetchone()
+        measures = connection.execute(f"SELECT {expressions} FROM {source}", values).fetchone()
         found: dict[str, dict[str, Any]] = {column.name: {} for column in group}
-        for (column, (measure, _)), value in zip(wanted, values):
+        for (column, (measure, _)), value in zip(wanted, measures):
             found[column.name][measure] = _plain(value) if measure in _NULLABLE else value or 0
         columns.update({name: ColumnProfile(**measured) for name, measured in found.items()})
     return TableProfile(rows, columns)
+
+
+def merged(connection: sqlite3.Connection, table: Table, parts: Sequence[TableProfile]) -> TableProfile:
+    """The profile of the whole table from those of its spans."""
+    if len(parts) == 1:
+        return parts[0]
+    columns: dict[str, ColumnProfile] = {}
+    for column in table.columns:
+        measured: dict[str, Any] = {}
+        for field in fields(ColumnProfile):
+            values = [value for part in parts if (value := getattr(part.columns[column.name], field.name)) is not None]
+            least = field.name in ("minimum", "first_spelling")
+            together: Callable[[Any], Any] = (min if least else max) if field.name in _NULLABLE else sum
+            measured[field.name] = together(values) if values else None
+        for name, shown in _DISTINCT.items():
+            own = [part.columns[column.name] for part in parts]
+            if all(getattr(profile, name) <= len(shown) for profile in own):
+                measured[name] = len({getattr(profile, value) for profile in own for value in shown} - {None})
+            else:
+                sql = dict(_SHAPES + _SPELLINGS)[name].format(c=quote(column.name))
+                measured[name] = connection.execute(f"SELECT {sql} FROM {quote(table.name)}").fetchone()[0]
+        columns[column.name] = ColumnProfile(**measured)
+    return TableProfile(sum(part.rows for part in parts), columns)
 
 
 def _measures(column: Column, temporal: Callable[[str], bool]) -> Sequence[tuple[str, str]]:

@@ -14,7 +14,7 @@ from .describe import describe
 from .fence import fence_id
 from .integrity import holders
 from .model import Description, Table
-from .profile import TableProfile, profile
+from .profile import Span, TableProfile, merged, profile, spans
 
 
 def survey(
@@ -47,27 +47,40 @@ def _profiles(
     described: Description, path: str, temporal: Callable[[str], bool], workers: int, progress: str | None
 ) -> dict[str, TableProfile]:
     shown = Progress(progress, "profile", 0, described.size_bytes)
-    found: dict[str, TableProfile] = {}
+    connection = open_readonly(path)
+    try:
+        tasks = [(table, span) for table in described.tables for span in spans(connection, table)]
+    except ERRORS as error:
+        raise explain(path, error) from None
+    finally:
+        connection.close()
+    parts: dict[str, list[TableProfile]] = {table.name: [] for table in described.tables}
 
-    def start() -> Callable[[Table], TableProfile]:
+    def start() -> Callable[[tuple[Table, Span]], TableProfile]:
         # Text is measured inside SQLite; what is not valid UTF-8 must not stop a sum or a maximum.
         source = open_readonly(path, bytearray)
 
-        def handle(table: Table) -> TableProfile:
+        def handle(task: tuple[Table, Span]) -> TableProfile:
             try:
-                return profile(source, table, temporal)
+                return profile(source, task[0], temporal, task[1])
             except ERRORS as error:
                 raise explain(path, error) from None
 
         return handle
 
-    def collect(table: Table, result: TableProfile) -> None:
-        found[table.name] = result
-        shown.advance(table.name, result.rows, result.bytes)
+    def collect(task: tuple[Table, Span], result: TableProfile) -> None:
+        parts[task[0].name].append(result)
+        shown.advance(task[0].name, result.rows, result.bytes)
 
-    run(described.tables, start, workers, collect)
+    run(tasks, start, workers, collect)
     shown.close()
-    return found
+    connection = open_readonly(path, bytearray)
+    try:
+        return {table.name: merged(connection, table, parts[table.name]) for table in described.tables}
+    except ERRORS as error:
+        raise explain(path, error) from None
+    finally:
+        connection.close()
 
 
 def _findings(described: Description, path: str, fence: str | None) -> tuple[Finding, ...]:
