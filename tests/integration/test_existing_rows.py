@@ -96,6 +96,30 @@ def test_replaced_rows_are_kept_until_finalize(make_sqlite: MakeSqlite, database
     assert fetch(database, "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'pgcutover%'") == [(0,)]
 
 
+def test_rows_elsewhere_that_refer_to_replaced_ones(make_sqlite: MakeSqlite, database: str) -> None:
+    execute(
+        database,
+        TARGET,
+        "INSERT INTO kind VALUES (3, 'other')",
+        "CREATE TABLE more (kind int CONSTRAINT up REFERENCES kind)",
+    )
+    execute(database, "INSERT INTO more VALUES (3)")
+    before = catalog(database)
+    path = make_sqlite(SOURCE)
+    plan, findings = planned(path, database, policy("replace"))
+    [warning] = [finding for finding in findings if finding.severity == "warning"]
+    assert warning.message.startswith(
+        "the 1 rows of more, which stay, refer to its rows, which are replaced (foreign key up)"
+    )
+    prepare(database, plan)
+    copy(path, database, plan)
+    with pytest.raises(Refused, match=r"table more: the rows contradict foreign key up.*\(kind\)=\(3\)"):
+        finish(path, database, plan)
+    undo(database)
+    assert catalog(database) == before
+    assert fetch(database, "SELECT k.name FROM more JOIN kind k ON k.id = kind") == [("other",)]
+
+
 def test_kept_rows_stay_and_the_others_join_them(make_sqlite: MakeSqlite, database: str) -> None:
     execute(database, TARGET, "INSERT INTO kind VALUES (1, 'one', 'red'), (3, 'other', 'blue')")
     result = migrate(make_sqlite(SOURCE), database, policy("keep"))

@@ -86,6 +86,7 @@ def derive_existing(
             )
             findings.append(Finding("error", message, made.name, decide={"tables": {made.name: {"seeded": "replace"}}}))
     findings += nulled(tables)
+    findings += _referring(target, tables)
     findings += _left_alone(target, {table.target for table in tables}, decided)
     facts = {
         "path": source.path,
@@ -213,6 +214,22 @@ def _last(table: Table, profile: TableProfile) -> int | None:
     if table.rowid_alias is None:
         return None
     return max(table.sequence or 0, profile.columns[table.rowid_alias].maximum or 0) or None
+
+
+def _referring(target: TargetDescription, tables: list[PlanTable]) -> list[Finding]:
+    """Rows of tables that get none from the source, but refer to rows that will be others."""
+    replaced = {table.target: table.name for table in tables if table.seeded == "replace"}
+    used = {table.target for table in tables}
+    found: list[Finding] = []
+    for table in target.tables:
+        for key in table.foreign_keys if table.rows and table.name not in used else ():
+            if key.parent[0] == target.schema and key.parent[1] in replaced:
+                message = (
+                    f"the {table.rows} rows of {table.name}, which stay, refer to its rows, which are replaced (foreign key "
+                    f"{key.name}): the load is refused at its end unless the source has rows with the same keys"
+                )
+                found.append(Finding("warning", message, replaced[key.parent[1]]))
+    return found
 
 
 def _left_alone(target: TargetDescription, used: set[str], decided: ExistingOverrides) -> list[Finding]:
