@@ -12,8 +12,8 @@ from .errors import CutoverError, Refused
 from .target.catalog import OWN_SCHEMA
 from .target.connect import connect, explain, first_line
 
-#: What all sessions together may take for sorting, in MB; each gets at least the server's own default.
-_MEMORY_MB = 512
+#: What all sessions together may take for sorting, in MB; each gets no less than the server's own setting.
+_MEMORY_MB = 256
 _LEAST_MB = 64
 #: A second lock beside the migration's: sessions hold it shared, so that the next run waits for those of a killed one.
 _LOCK = f"{OWN_SCHEMA}.sessions"
@@ -99,7 +99,7 @@ def _open(url: str, count: int) -> Any:
     with session.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock_shared(hashtext(%s))", (_LOCK,))
         cursor.execute("SELECT setting::bigint / 1024 FROM pg_settings WHERE name = 'maintenance_work_mem'")
-        memory = max(int(cursor.fetchone()[0]), _LEAST_MB, _MEMORY_MB // count // 2)
+        memory = max(int(cursor.fetchone()[0]), _LEAST_MB, _MEMORY_MB // count)
         cursor.execute("SELECT set_config('maintenance_work_mem', %s, false)", (f"{memory}MB",))
         # The sessions are the parallelism; each with workers of its own would be more than there are cores.
         cursor.execute("SELECT set_config('max_parallel_maintenance_workers', '0', false)")
