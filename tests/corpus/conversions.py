@@ -63,6 +63,8 @@ NUMBERS = [
 OTHERS = [
     ruled("rule text_as_bytes", "BLOB", [("é", b"\xc3\xa9"), (bytearray(b"\xff\0"), b"\xff\0"), (b"\x01", b"\x01")], 2, "blob", ["text_as_bytes"]),
     ruled("rule strip_nul for JSON", "JSON", [('{"a": "x\\u0000y"}', {"a": "xy"}), ('"\\\\u0000"', "\\u0000"), ("[1]", [1])], 1, "jsonb", ["strip_nul"]),
+    ruled("rule last_key_wins", "JSON", [('{"a": 1, "b": {"c": 1, "c": 2}, "a": 3}', {"a": 3, "b": {"c": 2}}), ('{"a": [1]}', {"a": [1]})], 1, "jsonb",
+          ["last_key_wins"]),
     ruled("rule replace_invalid for JSON", "JSON", [('["\\ud800", "\\ud83d\\ude00"]', ["\ufffd", "😀"]), (bytearray(b'"\xff"'), "\ufffd"), ("{}", {})], 2, "jsonb", ["replace_invalid"]),
     ruled("rule date_as_midnight", "DATETIME", [("2024-02-29", _moment(2024, 2, 29)), ("2024-02-29 00:00:01", _moment(2024, 2, 29, 0, 0, 1))], 1, "iso_timestamp", ["date_as_midnight"]),
     ruled("rule to_utc", "DATETIME", [("2024-02-29 12:00:00+05:45", dt.datetime(2024, 2, 29, 6, 15, tzinfo=_UTC)), ("2024-02-29 12:00:00Z", dt.datetime(2024, 2, 29, 12, tzinfo=_UTC))], 1,
