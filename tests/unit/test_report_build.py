@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cutover.report import build, preflight
+from cutover.report.carried import carried
 from support.report import (
     ROWS,
     START,
@@ -27,7 +28,7 @@ from support.report import (
 KEYS = {
     *("ok", "name", "run", "strategy", "outcome", "message", "started", "finished", "source", "target"),
     *("database_before", "database_after", "tables", "differences", "not_carried", "refused", "findings"),
-    *("rules", "phases", "backup", "watch", "writes_left_behind"),
+    *("carried", "rules", "phases", "backup", "watch", "writes_left_behind"),
 }
 SECRET = "c0rrect-h0rse"
 
@@ -40,6 +41,23 @@ def test_it_has_every_key_and_survives_json() -> None:
     report = released(cutover_journal())
     assert KEYS - set(report) == set()
     assert json.loads(json.dumps(report)) == report
+
+
+def test_what_the_plan_makes_is_counted() -> None:
+    key = {"primary_key": ["id"], "foreign_keys": [{}], "indexes": [{}, {}], "checks": [{}]}
+    columns = [{"identity": True, "default": None}, {"default": "0", "generated": None}, {"generated": "1"}]
+    made = {"tables": [{**key, "columns": columns}, {"columns": []}, None], "views": [{}]}
+    assert carried(made) == {
+        "primary_keys": 1,
+        "foreign_keys": 1,
+        "indexes": 2,
+        "checks": 1,
+        "defaults": 1,
+        "identities": 1,
+        "generated_columns": 1,
+        "views": 1,
+    }
+    assert carried({**made, "mode": "existing"}) == carried({"tables": None}) == {}
 
 
 def test_it_does_not_change_its_input() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from .application import SOURCE, TARGET, application_on, database_after
 from .attempts import Attempt, Event, attempts, instant, last_done, last_of, phases, read_events
+from .carried import carried
 from .redact import redact, redact_text
 from .runs import events_of_run
 from .verdict import OUTCOMES, SUCCESSES, problems, table_name
@@ -71,6 +72,7 @@ def build(journal: object, plan: object, findings: object, context: Mapping[str,
         "application_on": None,
         "tables": _tables(plan, verify_detail, tries),
         "differences": _pick_each(verify_detail.get("differences"), ("table", "key", "column", "source", "target")),
+        "carried": carried(plan),
         "not_carried": redact(_pick_each(plan.get("not_carried"), ("object", "kind", "reason", "hint"))),
         "refused": _refused(tries),
         "findings": _findings(findings),
