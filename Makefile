@@ -68,7 +68,7 @@ demo-down: setup ## stop the demo and remove everything of it
 # ---------------------------------------------------------------- checks
 
 .PHONY: test
-test: lint unit integration e2e ## all checks, the fast ones first
+test: lint unit integration software e2e ## all checks, the fast ones first
 
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint
@@ -87,6 +87,11 @@ integration: setup ## tests against a temporary PostgreSQL
 	@.ci/setup --system $(DATABASE_PACKAGES)
 	@$(PYTEST) tests/integration $(ARGS)
 
+.PHONY: software
+software: setup ## real software from PyPI and npm, moved and then used on PostgreSQL
+	@.ci/setup --system $(DATABASE_PACKAGES)
+	@$(PYTEST) tests/software $(ARGS)
+
 .PHONY: e2e
 e2e: demo-packages ## tests that run the playbooks against real services
 	@$(PYTEST) tests/e2e $(ARGS)
@@ -99,10 +104,14 @@ bench: setup ## throughput of copy and verify beside a plain COPY
 # ---------------------------------------------------------------- upkeep
 
 .PHONY: lock
-lock: setup ## write requirements.lock anew from pyproject.toml (UPGRADE=1: newer versions)
+lock: setup ## write the locks anew (UPGRADE=1: newer versions)
 	@UV_PYTHON_DOWNLOADS=never $(VENV)/bin/uv pip compile pyproject.toml --quiet --output-file requirements.lock \
 		--universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url \
 		--custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+	@cd tests/software && UV_PYTHON_DOWNLOADS=never $(CURDIR)/$(VENV)/bin/uv pip compile requirements.in --quiet \
+		--output-file requirements.lock --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+	@PYTHONPATH=tests $(VENV)/bin/python -m support.software $(if $(UPGRADE),--upgrade)
 
 .PHONY: clean
 clean: ## stop the demo, remove caches (reports and .venv stay)
