@@ -11,7 +11,7 @@ short_description: Create tables, keys and indexes in PostgreSQL from the plan
 description:
   - C(tables) creates the tables without keys and indexes. Tables that an earlier run of the same migration made for
     another plan are replaced; tables that are not the migration's own are never touched.
-  - C(finish) adds primary keys, indexes and foreign keys after the load, sets sequences above every value ever used,
+  - C(finish) adds keys, indexes, constraints and views after the load, sets sequences above every value ever used,
     and runs ANALYZE. What is there already stays.
   - Where the plan loads into tables that the application made itself, C(tables) only makes the migration's own, C(finish) puts
     back what the load had set aside (foreign keys, triggers, indexes), and C(restored) undoes a load that was not finished,
