@@ -106,7 +106,8 @@ class Expressions:
         return blob(bytes.fromhex(str(node.this)))
 
     def _truth_value(self, node: Any) -> Value:
-        return integer(1 if node.this else 0)
+        # SQLite takes TRUE and FALSE for columns where there are such.
+        return self.scope.named("true" if node.this else "false") or integer(1 if node.this else 0)
 
     def _null(self, _node: Any) -> Value:
         return NULL

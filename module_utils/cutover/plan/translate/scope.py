@@ -51,6 +51,10 @@ class Scope:
             return text(name)
         raise Untranslatable(f"names {node.sql('sqlite')}, which is no column")
 
+    def named(self, name: str) -> Value | None:
+        """The column of that name, if there is one."""
+        return self._find(name, None)
+
     def inner(self, sources: Sequence[Source]) -> Scope:
         """The scope of a query inside of this one."""
         return Scope(sources, self, self._texts)
