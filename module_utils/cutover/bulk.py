@@ -216,6 +216,8 @@ def _worker(source_path: str, target_url: str, plan: Plan) -> Callable[[Range], 
                 quarantine.copy(cursor, table, aside)
                 if table.uuid_key is not None:
                     idmap.copy(cursor, table, keys, fields)
+                    # No other range has these keys; a worker keeps the packers of all its tables.
+                    fields.clear()
                 seconds = time.monotonic() - began
                 rules = {place: count - before[place] for place, count in packer.touched.items()}
                 cursor.execute(

@@ -16,7 +16,7 @@ from .base import Canonical, Codec, Rules, Stored, Wire, length, unfit
 _DIGITS = re.compile(rb"0|-?[1-9]\d{0,18}")
 _LEAST, _MOST = -(2**63), 2**63 - 1
 #: Values remembered a column: most tables refer to the same few rows again and again.
-REMEMBERED = 70_000
+REMEMBERED = 16_384
 # As numbers, because one operation on 160 bits is faster than cutting bytes: the length field, version and variant.
 _KEEP = (1 << 128) - 1 - (0xF << 76) - (3 << 62)
 _SET = (16 << 128) | (5 << 76) | (2 << 62)
