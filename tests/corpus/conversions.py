@@ -66,6 +66,7 @@ OTHERS = [
     ruled("rule last_key_wins", "JSON", [('{"a": 1, "b": {"c": 1, "c": 2}, "a": 3}', {"a": 3, "b": {"c": 2}}), ('{"a": [1]}', {"a": [1]})], 1, "jsonb",
           ["last_key_wins"]),
     ruled("rule replace_invalid for JSON", "JSON", [('["\\ud800", "\\ud83d\\ude00"]', ["\ufffd", "😀"]), (bytearray(b'"\xff"'), "\ufffd"), ("{}", {})], 2, "jsonb", ["replace_invalid"]),
+    ruled("rule last_key_wins", "JSON", [('{"a": 1, "b": 0, "a": 2}', {"a": 2, "b": 0}), ('[{"z": {"k": 1, "k": []}}]', [{"z": {"k": []}}]), ("{}", {})], 2, "jsonb", ["last_key_wins"]),
     ruled("rule date_as_midnight", "DATETIME", [("2024-02-29", _moment(2024, 2, 29)), ("2024-02-29 00:00:01", _moment(2024, 2, 29, 0, 0, 1))], 1, "iso_timestamp", ["date_as_midnight"]),
     ruled("rule to_utc", "DATETIME", [("2024-02-29 12:00:00+05:45", dt.datetime(2024, 2, 29, 6, 15, tzinfo=_UTC)), ("2024-02-29 12:00:00Z", dt.datetime(2024, 2, 29, 12, tzinfo=_UTC))], 1,
           "iso_timestamptz", ["to_utc"]),
@@ -78,6 +79,47 @@ OTHERS = [
     ruled("rule midnight_as_date", "DATE", [("2024-02-29 00:00:00", dt.date(2024, 2, 29)), ("2024-02-28T00:00:00.000", dt.date(2024, 2, 28)), ("2024-02-27", dt.date(2024, 2, 27))], 2,
           "date", ["midnight_as_date"]),
     ruled("rule to_null for times", "DATETIME", [("0000-00-00 00:00:00", None), ("now", None), ("2024-02-29 12:00:00", _moment(2024, 2, 29, 12))], 2, "iso_timestamp", ["to_null"]),
+]  # fmt: skip
+
+#: The spellings of a boolean that have a codec of their own: no, yes.
+_SPELLED = [
+    ("f", "t"),
+    ("false", "true"),
+    ("False", "True"),
+    ("FALSE", "TRUE"),
+    ("F", "T"),
+    ("no", "yes"),
+    ("n", "y"),
+    ("N", "Y"),
+    ("off", "on"),
+    ("0", "1"),
+]
+_HEX = "6f9619ff8b86d011b42d00cf4fc964ff"
+_UUID = "6f9619ff-8b86-d011-b42d-00cf4fc964ff"
+
+
+def _read(name: str, declared: str, codec: str, pairs: list[tuple[Any, Any]], type_name: str, **more: Any) -> Case:
+    """A case of a codec that the plan names: (what SQLite holds, what PostgreSQL must hold)."""
+    rows = [(number, wanted) for number, (_, wanted) in enumerate(pairs, 1)]
+    return one(
+        name,
+        {"v": (declared, None)},
+        [(v,) for v, _ in pairs],
+        becomes=rows,
+        decided=column("v", codec=codec),
+        types={"v": type_name},
+        **more,
+    )
+
+
+CODECS = [
+    *(_read(f"booleans spelled {no} and {yes}, {number}", "TEXT", f"boolean_{yes}_{no}", [(yes, True), (no, False), (None, None)], "boolean") for number, (no, yes) in enumerate(_SPELLED)),
+    _read("UUIDs of 32 digits", "CHAR(32)", "uuid_hex", [(_HEX, _UUID), (None, None)], "uuid"),
+    _read("UUIDs as bytes by the plan", "BLOB", "uuid_bytes", [(bytes.fromhex(_HEX), _UUID), (None, None)], "uuid"),
+    _read("addresses", "TEXT", "inet", [("192.0.2.1", "192.0.2.1"), ("2001:db8::1", "2001:db8::1")], "inet"),
+    _read("times meant as UTC", "DATETIME", "utc_timestamp", [("2024-02-29 12:00:00.5", dt.datetime(2024, 2, 29, 12, 0, 0, 500_000, tzinfo=_UTC))], "timestamp with time zone"),
+    _read("seconds with a fraction", "REAL", "epoch_real", [(1700000000.5, dt.datetime(2023, 11, 14, 22, 13, 20, 500_000, tzinfo=_UTC)), (-0.25, dt.datetime(1969, 12, 31, 23, 59, 59, 750_000, tzinfo=_UTC))],
+          "timestamp with time zone"),
 ]  # fmt: skip
 
 _STORED = '{"n": {"integer": 2}, "v": {"text": "many"}, "w": {"blob_hex": "00ff"}}'
@@ -101,4 +143,4 @@ QUARANTINE = [
     ),
 ]
 
-CASES = [*TEXTS, *NUMBERS, *OTHERS, *QUARANTINE]
+CASES = [*TEXTS, *NUMBERS, *OTHERS, *CODECS, *QUARANTINE]
