@@ -38,7 +38,8 @@ _COUNTS = {
 
 def find(item: Input, plan: Plan, url: str, workers: int) -> dict[str, Any]:
     """{rows: {table: missing}, values: {table.column: changed}, types: {table.column: …}, lost: {what: [peer, here]}}."""
-    ours = dataclasses.replace(plan, schema=_OURS)
+    # Views name the tables of the plan's own schema.
+    ours = dataclasses.replace(plan, schema=_OURS, views=())
     with closing(connect(url)) as connection:
         ddl.create_tables(connection, ours)
     for step in ("copy", "finish"):
