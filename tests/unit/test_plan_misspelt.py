@@ -15,6 +15,11 @@ from conftest import MakeSqlite
 from cutover.codecs import CODECS
 from cutover.errors import PlanError
 from cutover.plan import overrides
+from cutover.plan.choose import is_temporal
+from cutover.plan.derive import derive
+from cutover.source import model as source_model
+from cutover.source import profile as source_profile
+from cutover.source.survey import survey
 from support.engine import planned
 
 SCHEMA = (
@@ -70,10 +75,13 @@ def slips() -> Iterator[tuple[Any, str, str]]:
 
 
 def test_nearest_name_is_named_for_every_slip(make_sqlite: MakeSqlite) -> None:
-    path, tried = make_sqlite(SCHEMA), 0
+    facts = survey(str(make_sqlite(SCHEMA)), is_temporal, 1)
+    source = source_model.from_dict(facts["description"])
+    profiles = {name: source_profile.from_dict(data) for name, data in facts["profiles"].items()}
+    tried = 0
     for entry, slip, right in slips():
         with pytest.raises(PlanError) as refused:
-            planned(path, entry)
+            derive("test", source, profiles, entry)
         assert f"{slip!r} is unknown. Did you mean {right!r}?" in refused.value.message, entry
         tried += 1
     assert tried > 400
