@@ -14,11 +14,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg2
 import pytest
 import yaml
 
+from cutover.access import open_access
+from cutover.plan.model import from_dict
 from support.postgres import Cluster, Database
 from support.project import ROOT
 from support.software import HERE, Application, installed
@@ -32,11 +35,11 @@ LIMIT = 300
 
 @dataclass(frozen=True)
 class Moved:
-    """An application whose data is in both databases. decided: its overrides.yml."""
+    """An application whose data is in both databases. owner, url: addresses of the owner and of the application's role."""
 
     application: Application
-    decided: dict[str, Any]
     source: Path
+    owner: str
     url: str
 
 
@@ -87,7 +90,15 @@ def move(application: Application, mode: str, database: Database, superuser: str
     migrate(source, database.url, folder, mode, decided[mode] or {})
     if mode == "derive":
         execute(database.url, *decided.get("after", ()))
-    return Moved(application, decided, source, database.url)
+    # As at the switch of cutover.yml: the application's role may read and write, and nothing else.
+    role = f"{database.name}_app"
+    execute(superuser, f"CREATE ROLE {role} LOGIN PASSWORD '{role}'")
+    plan = from_dict(yaml.safe_load((folder / "reports/app/plan.yml").read_text()))
+    with closing(psycopg2.connect(database.url)) as connection:
+        open_access(connection, plan, role)
+    address = urlsplit(database.url)
+    url = address._replace(netloc=f"{role}:{role}@{address.hostname}:{address.port}").geturl()
+    return Moved(application, source, database.url, url)
 
 
 @pytest.fixture(scope="session")
@@ -112,6 +123,7 @@ def moves(
             pool.shutdown(cancel_futures=True)
     for database in databases:
         postgres.drop_database(database)
+        execute(postgres.superuser_url(), f"DROP ROLE IF EXISTS {database.name}_app")
 
 
 def _parameters(item: pytest.Item) -> dict[str, Any]:
@@ -137,4 +149,4 @@ def test_software_reads_the_same_and_goes_on_working(moved: Moved) -> None:
     shutil.copy(moved.source, copy)
     assert application.run("work", moved.url) == application.run("work", f"sqlite://{copy}")
     # The next release changes tables by the names and types that it believes they have.
-    application.run("later", moved.url)
+    application.run("later", moved.owner)
