@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg2
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cutover.plan.choose import is_temporal
@@ -21,6 +21,9 @@ from cutover.source.profile import profile
 from support.engine import described_table, migrate
 from support.expressions import ROWS, SCHEMA, conditions, numbers, texts
 from support.postgres import Cluster
+
+#: Many kinds of expressions take their time to be drawn, on a busy machine above all.
+PATIENT = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 class Both:
@@ -83,7 +86,7 @@ def _valid(both: Both, sql: str) -> bool:
     return True
 
 
-@settings(max_examples=1_000)
+@settings(PATIENT, max_examples=1_000)
 @given(sql=conditions)
 def test_condition_holds_for_the_same_rows(both: Both, sql: str) -> None:
     if not _valid(both, sql):
@@ -96,7 +99,7 @@ def test_condition_holds_for_the_same_rows(both: Both, sql: str) -> None:
     both.compare(said.format(sql), said.format(carried))
 
 
-@settings(max_examples=500)
+@settings(PATIENT, max_examples=500)
 @given(sql=st.one_of(numbers, texts))
 def test_value_is_the_same(both: Both, sql: str) -> None:
     if not _valid(both, sql):

@@ -11,8 +11,8 @@ from cutover.source.profile import ColumnProfile, TableProfile
 from support.engine import described_table, planned
 
 SCHEMA = (
-    'CREATE TABLE t (i INTEGER, b BOOLEAN, r REAL, s TEXT, n TEXT COLLATE NOCASE, x TEXT COLLATE RTRIM, d DATE, e DATETIME, m DECIMAL, j JSON, o, "true" INT);'
-    "INSERT INTO t VALUES (1, 1, 1.0, 'a', 'b', 'c', '2024-01-01', 1700000000000, 1.5, '{}', 1, 0), (1, 1, 1.0, 'a', 'b', 'c', '2024-01-01', 1, 1.5, '{}', 1, 0)"
+    'CREATE TABLE t (i INTEGER, b BOOLEAN, r REAL, s TEXT, n TEXT COLLATE NOCASE, x TEXT COLLATE RTRIM, d DATE, e DATETIME, m DECIMAL, j JSON, o, u UUID, "true" INT);'
+    "INSERT INTO t VALUES (1, 1, 1.0, 'a', 'b', 'c', '2024-01-01', 1700000000000, 1.5, '{}', 1, NULL, 0), (1, 1, 1.0, 'a', 'b', 'c', '2024-01-01', 1, 1.5, '{}', 1, NULL, 0)"
 )
 
 
@@ -47,6 +47,8 @@ def expressions(make_sqlite: MakeSqlite) -> Expressions:
         ("e > s", "compares a point in time (e) with text (s)"),
         ("e + 1 > 2", "calculates with instant"),
         ("e > 999999999999999999", "compares a point in time with 999999999999999999, which is none"),
+        ("u < s", "compares text (u) with a text by order, some of which SQLite reads as numbers"),
+        ("u < '1.5'", "compares text (u) with a text by order, some of which SQLite reads as numbers"),
         ("x = 'a'", "compares by the collation RTRIM"),
         ("j = '{}'", "column j is JSON, no text, in PostgreSQL"),
         ("json_valid(j)", "uses json_valid() of a column that may be NULL, which SQLite's versions see differently"),

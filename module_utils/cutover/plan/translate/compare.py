@@ -22,6 +22,7 @@ from .values import (
 )
 
 _NUMERIC_AFFINITIES = frozenset({"INTEGER", "REAL", "NUMERIC"})
+_NUMBER = re.compile(r"\s*[+-]?\.?\d+[\d.eE+-]*\s*$", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2}(\.\d{3}|\.\d{6})?)?", re.ASCII)
 _UNITS = {"epoch_s": 1, "epoch_ms": 1_000, "epoch_us": 1_000_000}
@@ -46,10 +47,24 @@ def compare(left: Value, operator: str, right: Value) -> Value:
     if left.kind != right.kind:
         raise Untranslatable(f"compares {_said(left)} with {_said(right)}")
     if left.kind == "text":
+        if operator not in _EQUALITY:
+            _check_order(left, right)
         return _texts(left, operator, right)
     if left.kind.startswith("key:") and operator not in _EQUALITY:
         raise Untranslatable("compares keys that become UUIDs by their order")
     return boolean(f"({left.sql} {operator} {right.sql})")
+
+
+def _check_order(left: Value, right: Value) -> None:
+    """Raise Untranslatable where SQLite would sort a text that looks like a number as that number.
+
+    It does so with what is compared with a column of numeric affinity, as one declared UUID is.
+    """
+    for one, other in ((left, right), (right, left)):
+        if one.affinity not in _NUMERIC_AFFINITIES or other.affinity in _NUMERIC_AFFINITIES:
+            continue
+        if not other.literal or _NUMBER.match(str(other.constant)):
+            raise Untranslatable(f"compares {_said(one)} with a text by order, some of which SQLite reads as numbers")
 
 
 def _said(value: Value) -> str:
