@@ -12,13 +12,16 @@ import datetime as dt
 import hashlib
 import struct
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any, Callable, NamedTuple
 from uuid import UUID
 
 from .codecs.base import base_type, modifiers
 from .codecs.keys import UuidKey
+from .codecs.numbers import counted
 from .codecs.texts import LONG
-from .generate import Code, Field
+from .errors import Unfit
+from .generate import Code, Field, hundredths
 from .plan.codec import codec_of
 from .plan.model import PlanColumn, PlanTable
 
@@ -93,6 +96,9 @@ def _form(column: PlanColumn, narrow: bool) -> Form:
         )
     if not column.rules and codec.name == "blob" and not narrow:
         return _bytes(_BYTEA, name, name, bytes, text, LONG)
+    limits = counted(column.type) if not column.rules and codec.name == "decimal" else None
+    if limits is not None and sum(limits) <= 18:
+        return _counted(name, *limits, fixed)
     # Where a rule says NULL, the canonical text is empty; no value's is.
     sql, quick = f"NULLIF(({codec.canonical_sql(name, column.type)})::text, '')", text
     if not column.rules and codec.name == "decimal":
@@ -129,6 +135,22 @@ def _bytes(oid: int, name: str, raw: str, kind: type, text: Callable[[Any], byte
     size = f"octet_length({name})"
     sql = (f"CASE WHEN {size} > {LONG} THEN sha256({raw}) END", f"CASE WHEN {size} <= {LONG} THEN {cast} END")
     return Form(sql, field, exact)
+
+
+def _counted(name: str, whole: int, scale: int, fixed: Callable[..., Form]) -> Form:
+    """Decimals of few digits: how many hundredths (by ``scale``) they are. What is not their type's has a number of its own."""
+    sql = (
+        f"CASE WHEN {name} IS NULL THEN NULL WHEN scale({name}) <= {scale} AND abs({name}) < {10**whole}"
+        f" THEN ({name} * {10**scale})::bigint ELSE {-(2**63)} END"
+    )
+
+    def exact(raw: bytes) -> bytes:
+        number = Decimal(raw.decode()).scaleb(scale)
+        if number != int(number) or abs(number) >= 10 ** (whole + scale):
+            raise Unfit(f"does not fit numeric({whole + scale},{scale})")
+        return struct.pack(">q", int(number))
+
+    return fixed(_INT8, sql, "q", "d{i}", hundredths(10 ** min(whole, 15 - scale), scale), exact)
 
 
 def _decimal(text: Callable[[Any], bytes]) -> Callable[[Any], bytes]:

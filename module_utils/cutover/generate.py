@@ -14,6 +14,16 @@ from typing import Any, Callable, NamedTuple
 _PATTERNS = 256
 
 
+def hundredths(end: int, scale: int) -> str:
+    """The guard that lets numbers below ``end`` through that are whole hundredths (by ``scale``), and calls those d{i}.
+
+    A real is k hundredths when k / 100 gives it back: with k of at most 15 digits only one decimal of as many digits is
+    nearest to a real. So that one is the shortest that reads back as the real, which is what the codec carries.
+    """
+    unit = f"{10**scale}.0"
+    return f"{-float(end)!r} < {{v}} < {float(end)!r} and (d{{i}} := round({{v}} * {unit})) / {unit} == {{v}}"
+
+
 class Field(NamedTuple):
     """A column: struct letters, their arguments, bytes that follow, and the condition under which all that holds.
 

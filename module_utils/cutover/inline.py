@@ -12,8 +12,9 @@ from typing import Any
 
 from .codecs.base import Wire, base_type, modifiers
 from .codecs.keys import UuidKey
+from .codecs.numbers import FIXED_END, counted
 from .codecs.temporal import END_US, EPOCH_2000_US, MIN_US
-from .generate import Field
+from .generate import Field, hundredths
 from .plan.codec import codec_of
 from .plan.model import PlanColumn
 
@@ -65,8 +66,22 @@ def inline(column: PlanColumn, wire: Wire) -> Field | None:
             return None
         return Field(guard="type({v}) is int", tail="f{i}[{v}]", function=coded.fields(column.type))
     if codec == "decimal" and kind == "numeric":
-        return Field(tail="f{i}({v})", function=decimal_field(column.type, wire))
+        return _decimal(column.type, wire)
     return None
+
+
+def _decimal(type_name: str, wire: Wire) -> Field | None:
+    if "(" not in type_name:
+        return Field(tail="f{i}({v})", function=decimal_field(wire))
+    limits = counted(type_name)
+    if limits is None:
+        return None
+    whole, scale = limits
+    sign = "0 if (a{i} := d{i}) >= 0 else 16384 + 0 * (a{i} := -d{i})"
+    size = "a{i}"
+    groups = f"{size} // {10 ** (4 + scale)}, {size} // {10**scale} % 10000, {size} % {10**scale} * {10 ** (4 - scale)}"
+    guard = hundredths(min(10**whole, FIXED_END), scale)
+    return Field("iHhHHHHH", f"14, 3, 1, {sign}, {scale}, {groups}", guard=guard)
 
 
 class _Cache(dict[bytes, bytes]):
@@ -93,30 +108,19 @@ _HEADS = {
 _ONE, _TWO, _THREE = (struct.Struct(f">12s{n}H").pack for n in (1, 2, 3))
 
 
-def decimal_field(type_name: str, wire: Wire) -> Wire:
-    """The codec's function, with a short way for integers and for reals of at most four decimals below 10^8.
-
-    A real is k hundredths (thousandths …) when k / 100 gives it back: k has at most 12 digits, and of all decimals with up
-    to 15 digits only one is nearest to a real. So that one is the shortest that reads back as the real, which the codec
-    would send.
-    """
-    limits = modifiers(type_name)
-    scale = limits[1] if len(limits) > 1 else 0
-    if limits and not 0 <= scale <= limits[0]:
-        return wire
-    places = min(4, scale) if limits else 4
-    parts = 10**places
-    unit = float(parts)
-    end = min(10**8, 10 ** (limits[0] - scale)) if limits else 10**8
+def decimal_field(wire: Wire) -> Wire:
+    """The codec's function for numeric, with a short way for integers and for reals of at most four decimals below 10^8."""
+    parts = 10**4
+    end = 10**8
     low_end, high_end = -float(end), float(end)
-    # By what is behind the point: the number of decimals shown, and the group of four digits.
-    behind = [(len(f"{n / parts:.4f}".rstrip("0")) - 2, n * 10 ** (4 - places)) for n in range(parts)]
+    # By what is behind the point: the number of decimals shown.
+    behind = [len(f"{n / parts:.4f}".rstrip("0")) - 2 for n in range(parts)]
     zero, rest_only, small, round_high, mixed, high_low, full = _HEADS.values()
 
     def field(value: Any) -> bytes:
         if type(value) is float and low_end < value < high_end:
-            number = round(value * unit)
-            if number / unit != value:
+            number = round(value * 10000.0)
+            if number / 10000.0 != value:
                 return wire(value)
             shown = 1
         elif type(value) is int and -end < value < end:
@@ -130,7 +134,7 @@ def decimal_field(type_name: str, wire: Wire) -> Wire:
         low = number // parts
         rest = number - low * parts
         if rest:
-            shown, rest = behind[rest]
+            shown = behind[rest]
             if low >= 10000:
                 high = low // 10000
                 return _THREE(full[sign + shown], high, low - high * 10000, rest)

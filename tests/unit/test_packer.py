@@ -105,6 +105,15 @@ def test_decimals_are_packed_like_decimals(type_name: str, numbers: list[Any]) -
     assert quickly(table_of([way]), rows)[:2] == slowly([way], rows)
 
 
+@settings(max_examples=60)
+@given(st.sampled_from(NUMERIC), st.lists(NUMBERS, min_size=20, max_size=60))
+def test_decimals_have_one_canonical_form(type_name: str, numbers: list[Any]) -> None:
+    way = Way("decimal", type_name)
+    canonical = Canonical(table_of([way]))
+    for number in filter(way.accepts, [0, 0.0, -0.0, *numbers]):
+        assert canonical.row((number,)) == canonical.exact((number,)), number
+
+
 def test_large_cells_are_sent_by_themselves() -> None:
     ways = [
         Way("integer", "bigint"),

@@ -143,6 +143,32 @@ def pack_numeric(number: Decimal) -> bytes:
     return struct.pack(f">iHhHH{len(groups)}H", 8 + 2 * len(groups), len(groups), weight, sign * 0x4000, scale, *groups)
 
 
+#: Below this, numbers of a type that ``counted`` knows are sent as three groups of four digits, zeros included.
+FIXED_END = 10**8
+_FIXED = struct.Struct(">iHhHHHHH").pack
+
+
+def counted(type_name: str) -> tuple[int, int] | None:
+    """(digits before the point, behind it) of a numeric with at most four behind it, None for other types.
+
+    PostgreSQL shows all numbers of such a type with as many decimals, and takes zeros at both ends off what it receives:
+    so all can be sent in one form. Source: numeric_recv(), make_result() in src/backend/utils/adt/numeric.c.
+    """
+    limits = modifiers(type_name)
+    if not limits:
+        return None
+    scale = limits[1] if len(limits) > 1 else 0
+    return (limits[0] - scale, scale) if 0 <= scale <= 4 and scale < limits[0] else None
+
+
+def pack_fixed(number: Decimal, scale: int) -> bytes:
+    """A number below FIXED_END with at most ``scale`` (0 to 4) decimals in the wire format of numeric, in three groups."""
+    size = abs(int(number.scaleb(scale)))
+    whole, rest = divmod(size, 10**scale)
+    sign = 0x4000 if number < 0 else 0
+    return _FIXED(14, 3, 1, sign, scale, whole // 10_000, whole % 10_000, rest * 10 ** (4 - scale))
+
+
 class DecimalNumber(Codec):
     """Exact decimals, stored as integer, real or text."""
 
@@ -154,12 +180,13 @@ class DecimalNumber(Codec):
         scale = limits[1] if len(limits) > 1 else 0
         # The first number that is too large; a scale above the precision asks for zeros behind the point.
         end = Decimal((0, (1,), limits[0] - scale)) if limits else None
+        fixed_end = FIXED_END if counted(type_name) else 0
 
         def field(value: Stored) -> bytes:
             number = as_decimal(value)
             if end is not None and (number.copy_abs() >= end or len(plain(number).partition(".")[2]) > scale):
                 raise Unfit(f"does not fit {type_name}")
-            return pack_numeric(number)
+            return pack_fixed(number, scale) if number.copy_abs() < fixed_end else pack_numeric(number)
 
         return field
 
