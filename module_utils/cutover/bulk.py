@@ -11,10 +11,10 @@ from typing import Any, Callable
 
 from . import ddl, existing, idmap, quarantine
 from .errors import CutoverError
-from .packer import COPY_HEADER, COPY_TRAILER, Packer, Row, refuse_row
+from .packer import COPY_HEADER, COPY_TRAILER, Chunk, OnRefused, Packer, Row, refuse_row
 from .plan.model import Plan
 from .progress import Progress
-from .ranges import Range, Rows, dump, load, plan_ranges, read
+from .ranges import Range, Rows, dump, explained, load, plan_ranges, select
 from .source.connect import open_readonly
 from .structure import check_structure
 from .target.catalog import OWN_SCHEMA
@@ -173,6 +173,11 @@ def _sorted(plan: Plan, pieces: list[Range]) -> list[Range]:
     return sorted(pieces, key=lambda piece: (-size[piece.table], piece.table, piece.number))
 
 
+def _chunks(source: Any, piece: Range, packer: Packer, rows: Rows | None, refused: OnRefused) -> Iterator[Chunk]:
+    with explained(source):
+        yield from packer.chunks(select(source, packer.table, piece) if rows is None else rows, refused)
+
+
 def _worker(source_path: str, target_url: str, plan: Plan) -> Callable[[Range], Copied]:
     source = open_readonly(source_path, bytearray)
     # A crash of the server can lose the newest commits, but a range and its record are lost together.
@@ -194,7 +199,7 @@ def _worker(source_path: str, target_url: str, plan: Plan) -> Callable[[Range], 
             else:
                 aside.append(one)
 
-        stream = _Stream(packer.chunks(read(source, table, piece) if rows is None else rows, refused))
+        stream = _Stream(_chunks(source, piece, packer, rows, refused))
         columns = ", ".join(quote(column.target) for column in table.columns)
         try:
             with target, target.cursor() as cursor:

@@ -20,7 +20,7 @@ from .errors import Refused, Unfit
 from .plan.model import Plan, PlanTable
 from .progress import Progress
 from .quarantine import Sieve
-from .ranges import Range, plan_ranges, read
+from .ranges import Range, explained, plan_ranges, read, select
 from .source.connect import open_readonly
 from .structure import check_structure
 from .target.connect import connect, explain, first_line
@@ -180,7 +180,8 @@ def _compare_range(source: Any, target: Any, plan: Plan, table: PlanTable, piece
     canonical = Canonical(table)
     digest = hashlib.sha256()
     sieve = Sieve(table)
-    rows, size = canonical.digest(sieve.passed(read(source, table, piece)), digest.update)
+    with explained(source):
+        rows, size = canonical.digest(sieve.passed(select(source, table, piece)), digest.update)
     with target.cursor() as cursor:
         query, values = digest_query(plan, table, piece.low, piece.high)
         cursor.execute(query, values)

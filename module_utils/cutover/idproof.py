@@ -12,7 +12,7 @@ from .compare import CAP, Counts, Difference
 from .idmap import ORPHANS, map_name, mapped, orphans
 from .plan.codec import codec_of
 from .plan.model import Plan, PlanColumn, PlanTable
-from .ranges import Range, plan_ranges, read
+from .ranges import Range, explained, plan_ranges, read, select
 from .target.catalog import OWN_SCHEMA
 from .target.connect import qualified, quote
 from .target.rows import digest_query, escaped, key_range, row_form
@@ -97,7 +97,8 @@ def compare_rows(source: Any, target: Any, plan: Plan, piece: Range) -> dict[str
     table = plan.table(piece.table)
     key, rows = as_table(table), replace(table, columns=(_before(table), *table.columns))
     digest = hashlib.sha256()
-    count, size = Canonical(rows).digest(read(source, table, piece, with_key=True), digest.update)
+    with explained(source):
+        count, size = Canonical(rows).digest(select(source, table, piece, with_key=True), digest.update)
     condition, values = key_range(key, piece.low, piece.high)
     with target.cursor() as cursor:
         cursor.execute(_mapped_query(plan, rows, condition), values)

@@ -39,7 +39,7 @@ def key_columns(table: PlanTable) -> tuple[str, ...]:
 
 def plan_ranges(connection: sqlite3.Connection, table: PlanTable, size: int = RANGE_BYTES) -> list[Range]:
     """Cut ``table`` by its rows as they are now. The ranges cover every key, also those that no row has yet."""
-    with _explained(connection):
+    with explained(connection):
         return _cut(connection, table, size)
 
 
@@ -95,8 +95,16 @@ def read(
 ) -> Iterator[tuple[Any, ...]]:
     """The rows of a range in the order of the key: the plan's columns; ``with_key`` puts the key in front.
 
-    The connection's text_factory must be bytearray.
+    The connection's text_factory must be bytearray. Raises SourceError.
     """
+    with explained(connection):
+        yield from select(connection, table, piece, with_key)
+
+
+def select(
+    connection: sqlite3.Connection, table: PlanTable, piece: Range, with_key: bool = False
+) -> Iterator[tuple[Any, ...]]:
+    """As ``read``, without a step in Python for each row: SQLite's errors are ``explained`` by who reads the rows."""
     columns = key_columns(table)
     where, values = _where(columns, piece.low, piece.high)
     names = [quote(column.name) for column in table.columns]
@@ -104,8 +112,7 @@ def read(
         names = [quote(name) for name in columns] + names
     order = ", ".join(quote(name) for name in columns)
     query = f"SELECT {', '.join(names)} FROM {quote(table.name)} {where} ORDER BY {order}"
-    with _explained(connection):
-        yield from connection.execute(query, values)
+    return connection.execute(query, values)
 
 
 class Rows:
@@ -125,7 +132,7 @@ class Rows:
 
 
 @contextlib.contextmanager
-def _explained(connection: sqlite3.Connection) -> Iterator[None]:
+def explained(connection: sqlite3.Connection) -> Iterator[None]:
     """Turn an error of SQLite, such as a damaged page in the middle of a table, into one that names the file."""
     try:
         yield
