@@ -44,7 +44,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     mode.add_argument("--profile", action="store_true", help="where the engine's own processor time goes; no server")
     parser.add_argument("--inputs", default="A,B", help="which inputs (default: A,B)")
     parser.add_argument("--scale-a", type=float, default=1.0, metavar="X", help="0.01 to 10; 1 is 540 MB (default: 1)")
-    parser.add_argument("--scale-b", type=float, default=0.2, metavar="X", help="1 is 3 million rows (default: 0.2)")
+    parser.add_argument("--scale-b", type=float, default=1.0, metavar="X", help="1 is 3 million rows (default: 1)")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="default: 3")
     parser.add_argument("--no-peers", action="store_true", help="without pgloader and DuckDB")
     parser.add_argument("--copy-format", choices=["text", "binary"], default="text", help="of the limit's files")
