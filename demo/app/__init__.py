@@ -22,8 +22,8 @@ def create_app(database_url: str | None = None) -> Flask:
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
     # Text is shown as it is stored, and keys keep the order in which the views wrote them.
-    app.json.ensure_ascii = False  # type: ignore[attr-defined]
-    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]  # Flask declares the provider's base class
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask declares the provider's base class
     app.extensions["engine"] = engine
     for views in (overview, health, documents, messages):
         app.register_blueprint(views.blueprint)

@@ -67,7 +67,7 @@ class UtcSeconds(UtcDateTime):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         if dialect.name == "sqlite":
-            return dialect.type_descriptor(SQLITE_DATETIME(truncate_microseconds=True))  # type: ignore[no-untyped-call]
+            return dialect.type_descriptor(SQLITE_DATETIME(truncate_microseconds=True))  # type: ignore[no-untyped-call]  # SQLAlchemy's
         return dialect.type_descriptor(DateTime())
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:

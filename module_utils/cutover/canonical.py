@@ -213,6 +213,7 @@ class Canonical:
         scope: dict[str, Any] = {"exact": self.exact}
         fields = [form.field for form in self._forms]
         code = Code(f"<canonical rows of {table.name!r}>", ("i", str(self._entries)), fields, optional, scope)
+        # Whatever goes wrong on the quick way, the codecs' own functions decide: they give the form, or refuse.
         tries = f"""
         try:
             found = {code.row()} if {code.condition()} else {code.with_null()}

@@ -134,6 +134,7 @@ def _generate(packer: Packer, scope: dict[str, Any]) -> Callable[[Iterable[Row],
         singles.append(f"(N if c{i} is None else {packed}{guard})")
     names = code.names
     counting = f"count_rules(({names}))" if any(column.rules for column in columns) else "pass"
+    # Whatever goes wrong on the quick way, the codecs' own functions decide: they pack the row, or refuse it.
     return code.compile(
         f"""
 def pack(rows, refused):

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import sqlite3
 import subprocess
 from pathlib import Path
@@ -16,7 +14,7 @@ import pytest
 from support.engine import copy
 from support.existing import catalog, planned, prepare
 from support.independent import execute, fetch
-from support.project import ROOT
+from support.playbooks import run_local
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -53,19 +51,7 @@ def run(
         "cutover_plan_overrides": overrides or {},
         "cutover_workers": 2,
     }
-    return subprocess.run(
-        [
-            str(ROOT / ".venv/bin/ansible-playbook"),
-            *("-i", "localhost,", "-c", "local", str(ROOT / "playbooks" / playbook), "-e", json.dumps(more)),
-        ],
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "CUTOVER_TARGET_URL": url, "LC_ALL": "C.UTF-8"},
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    return run_local(playbook, url, more)
 
 
 def test_load_that_was_not_finished_is_called_off(tmp_path: Path, database: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sqlite3
 import subprocess
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from support.project import ROOT
+from support.playbooks import run_local
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -31,26 +30,13 @@ class Parts:
 
     def run(self, playbook: str) -> subprocess.CompletedProcess[str]:
         """Run a playbook to its end."""
-        return subprocess.run(
-            [
-                str(ROOT / ".venv/bin/ansible-playbook"),
-                *("-i", "localhost,", "-c", "local", str(ROOT / "playbooks" / playbook)),
-                *("-e", f"cutover_source_path={self.source}", "-e", f"cutover_state_dir={self.state}"),
-                *("-e", f"cutover_report_dir={self.reports}", "-e", "cutover_workers=1"),
-            ],
-            env={
-                **os.environ,
-                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-                "CUTOVER_TARGET_URL": self.url,
-                "LC_ALL": "C.UTF-8",
-            },
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
+        variables = {
+            "cutover_source_path": str(self.source),
+            "cutover_state_dir": str(self.state),
+            "cutover_report_dir": str(self.reports),
+            "cutover_workers": 1,
+        }
+        return run_local(playbook, self.url, variables)
 
     def ok(self, playbook: str) -> str:
         """Run a playbook that has to end well; what it printed."""

@@ -20,6 +20,24 @@ from support.project import ROOT
 LIMIT = 400
 
 
+def run_local(playbook: str, url: str, variables: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
+    """Run a playbook on this host to its end, with nothing but a target URL and variables."""
+    program = str(ROOT / ".venv/bin/ansible-playbook")
+    return subprocess.run(
+        [
+            *(program, "-i", "localhost,", "-c", "local", str(ROOT / "playbooks" / playbook)),
+            *("-e", json.dumps(dict(variables))),
+        ],
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "CUTOVER_TARGET_URL": url, "LC_ALL": "C.UTF-8"},
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+
+
 @dataclass(frozen=True)
 class Playbooks:
     """Runs with one inventory, state directory and environment."""

@@ -39,7 +39,7 @@ class _Thread:
 
     def step(self) -> None:
         """Do it once."""
-        raise NotImplementedError
+        raise NotImplementedError  # each watcher has its own
 
     def start(self) -> None:
         """Begin."""

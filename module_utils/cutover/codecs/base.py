@@ -43,11 +43,11 @@ class Codec:
 
     def canonical(self, type_name: str, rules: Rules = ()) -> Canonical:
         """A function from a stored value to its canonical text, computed apart from ``wire``. May raise Unfit."""
-        raise NotImplementedError  # pragma: no cover
+        raise NotImplementedError  # pragma: no cover - every codec has its own
 
     def canonical_sql(self, column: str, type_name: str) -> str:
         """The SQL expression that gives the canonical text of the quoted ``column`` in PostgreSQL, or NULL."""
-        raise NotImplementedError  # pragma: no cover
+        raise NotImplementedError  # pragma: no cover - every codec has its own
 
     def restore_sql(self, column: str, type_name: str) -> str:
         """The SQL expression whose text ``restore`` understands; the canonical one where that holds the value."""
@@ -55,7 +55,7 @@ class Codec:
 
     def restore(self, text: str, type_name: str) -> int | float | str | bytes:
         """A value of PostgreSQL, read by ``restore_sql``, as SQLite stores it."""
-        raise NotImplementedError  # pragma: no cover
+        raise NotImplementedError  # pragma: no cover - every codec has its own
 
     def touched(self, type_name: str, rules: Rules) -> Touched:
         """A function from a value to those of ``rules`` that, not exact carriage, decided what became of it."""

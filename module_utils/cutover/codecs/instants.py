@@ -53,7 +53,7 @@ class EpochReal(Epoch):
 
         return text
 
-    def restore(self, text: str, type_name: str) -> float:  # type: ignore[override]
+    def restore(self, text: str, type_name: str) -> float:  # type: ignore[override]  # Epoch's own are integers
         return float(Decimal(text).scaleb(-6))
 
     def touched(self, type_name: str, rules: Rules) -> Touched:
@@ -117,7 +117,7 @@ class Julian(Epoch):
 
         return text
 
-    def restore(self, text: str, type_name: str) -> float:  # type: ignore[override]
+    def restore(self, text: str, type_name: str) -> float:  # type: ignore[override]  # Epoch's own are integers
         return float(Fraction(int(text), _DAY_US) + _JULIAN_1970)
 
     def touched(self, type_name: str, rules: Rules) -> Touched:

@@ -101,15 +101,7 @@ def derive(
         if entry.name in {view.name for view in planned_views.planned}:
             findings.append(_renamed(entry, entry.name, None, {"views": {entry.name: {"target": entry.better}}}))
     findings += [*nulled(tables), *_left_out(not_carried)]
-    facts = {
-        "path": source.path,
-        "size_bytes": source.size_bytes,
-        "tables": len(tables),
-        "rows": sum(table.rows for table in tables),
-        "sqlite_version": source.sqlite_version,
-        "journal_mode": source.journal_mode,
-        "encoding": source.encoding,
-    }
+    facts = source.facts(len(tables), sum(table.rows for table in tables))
     plan = Plan(
         VERSION,
         name,

@@ -88,15 +88,7 @@ def derive_existing(
     findings += nulled(tables)
     findings += _referring(target, tables)
     findings += _left_alone(target, {table.target for table in tables}, decided)
-    facts = {
-        "path": source.path,
-        "size_bytes": source.size_bytes,
-        "tables": len(tables),
-        "rows": sum(table.rows for table in tables),
-        "sqlite_version": source.sqlite_version,
-        "journal_mode": source.journal_mode,
-        "encoding": source.encoding,
-    }
+    facts = source.facts(len(tables), sum(table.rows for table in tables))
     structure = target.structure(table.target for table in tables)
     plan = Plan(
         version=VERSION,

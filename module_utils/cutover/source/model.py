@@ -134,6 +134,18 @@ class Description:
         """Plain data for the way to the controller."""
         return asdict(self)
 
+    def facts(self, tables: int, rows: int) -> dict[str, Any]:
+        """What the plan and the report say of the file, of which so many tables and rows are carried."""
+        return {
+            "path": self.path,
+            "size_bytes": self.size_bytes,
+            "tables": tables,
+            "rows": rows,
+            "sqlite_version": self.sqlite_version,
+            "journal_mode": self.journal_mode,
+            "encoding": self.encoding,
+        }
+
 
 def from_dict(data: dict[str, Any]) -> Description:
     """The Description that ``as_dict`` made the data of."""
