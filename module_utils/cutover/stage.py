@@ -25,6 +25,14 @@ _STAGES: dict[tuple[str, str], str] = {
     ("rollback_put_back", "started"): "rolling_back",
     ("rollback_put_back", "done"): "returned",
     ("rollback_release", "done"): "rolled_back",
+    ("capture", "started"): "capturing",
+    ("follow", "started"): "following",
+    ("switch_online", "started"): "deciding",
+    ("switched_online", "done"): "released",
+    ("rollback_switch", "started"): "deciding_back",
+    ("switched_back", "done"): "standby",
+    ("switch_off", "done"): "following",
+    ("call_off", "done"): "source",
     ("finalize_application", "started"): "finalizing",
     ("finalize_target", "started"): "finalizing",
     ("finalize", "done"): "finalized",
@@ -33,7 +41,13 @@ _STAGES: dict[tuple[str, str], str] = {
 COMMITTED = frozenset({"switching", "switched", "released", "leaving", "finalizing", "finalized"})
 #: A rollback that has opened the source and is not through: only rollback.yml can finish it.
 _RETURNING = frozenset({"rolling_back", "returned"})
-_KEEP = COMMITTED | _RETURNING | {"rolled_back"}
+#: What is under way is an online cutover: capture stands on the source, and its change log must not be lost.
+ONLINE = frozenset({"capturing", "following", "deciding", "deciding_back", "standby"})
+#: Nothing is under way: the next cutover chooses its strategy.
+_FRESH = frozenset({"new", "prepared", "source", "rolled_back", "migrated"})
+#: A critical section has begun and nothing says how it ended: the next run settles it by what is durable.
+UNDECIDED = frozenset({"deciding", "deciding_back"})
+_KEEP = COMMITTED | _RETURNING | ONLINE | {"rolled_back"}
 
 _TEXTS: dict[str, tuple[str, str, str]] = {
     "new": (
@@ -111,6 +125,31 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
         "playbooks/cutover.yml for another attempt",
         "nothing to go back from",
     ),
+    "capturing": (
+        "the application runs on SQLite, its changes are logged while the rows are copied",
+        "run playbooks/cutover.yml again: it goes on, or rollback.yml to give up",
+        "nothing to go back from",
+    ),
+    "following": (
+        "the application runs on SQLite, PostgreSQL follows its changes",
+        "playbooks/cutover.yml switches, rollback.yml gives up",
+        "nothing to go back from",
+    ),
+    "deciding": (
+        "a critical section was entered and nothing says how it ended; the application is on the one or the other database",
+        "run playbooks/cutover.yml again: it settles this first",
+        "free of loss",
+    ),
+    "deciding_back": (
+        "a rollback's critical section was entered and nothing says how it ended",
+        "run playbooks/rollback.yml again: it settles this first",
+        "under way",
+    ),
+    "standby": (
+        "the application was taken back and runs on SQLite; PostgreSQL follows its changes, ready for another cutover",
+        "playbooks/cutover.yml for another attempt, or rollback.yml to give up",
+        "nothing to go back from",
+    ),
     "migrated": (
         "the rows of a snapshot are in PostgreSQL, proved; no application was switched",
         "playbooks/finalize.yml removes the snapshot and the migration's own tables once they are of no more use",
@@ -138,6 +177,9 @@ def stage(events: list[dict[str, Any]]) -> tuple[str, str | None]:
         if event["event"] != "phase":
             continue
         reached = _STAGES.get((event["phase"], event["state"]))
+        if event["phase"] == "switch_off" and current == "deciding_back":
+            # The attempt that ended without a switch was one to go back.
+            reached = "released"
         if reached is None or reached == current or not _counts(event["phase"], current, events[:at]):
             continue
         current, since = reached, event["at"]
@@ -148,6 +190,12 @@ def _counts(phase: str, current: str, before: list[dict[str, Any]]) -> bool:
     """Whether a phase moves the migration: a schema, copy or proof beside its course (a rehearsal) does not."""
     if phase == "schema":
         return current in ("new", "source", "rolled_back", "migrated")
+    if phase == "capture":
+        return current in _FRESH
+    if phase == "follow":
+        return current in ("capturing", "standby")
+    if phase in ("switch_off", "switched_online"):
+        return current in UNDECIDED
     if phase in ("copy", "verify"):
         return current not in _KEEP and position(before) is not None
     if phase == "rollback_maintenance":
@@ -156,9 +204,15 @@ def _counts(phase: str, current: str, before: list[dict[str, Any]]) -> bool:
 
 
 def status(events: list[dict[str, Any]], retention_days: int) -> dict[str, Any]:
-    """What status.yml tells: {stage, since, text, next, back, committed, touched, position, keep_until}."""
+    """What status.yml tells: {stage, since, text, next, back, committed, strategy, undecided, …}.
+
+    strategy: of what is under way or has been done, None when the next cutover may choose.
+    """
     current, since = stage(events)
     text, following, back = _TEXTS[current]
+    online = is_online(events)
+    if online and current == "released":
+        back = "free of loss as long as what is written to PostgreSQL is carried back to SQLite"
     keep_until = None
     released = _released(events)
     if released and current in ("released", "leaving"):
@@ -170,6 +224,8 @@ def status(events: list[dict[str, Any]], retention_days: int) -> dict[str, Any]:
         "next": following,
         "back": back,
         "committed": current in COMMITTED,
+        "strategy": None if current in _FRESH else "online" if online else "maintenance",
+        "undecided": current in UNDECIDED,
         "touched": touched(events),
         "position": position(events),
         "copied": copied(events),
@@ -180,15 +236,31 @@ def status(events: list[dict[str, Any]], retention_days: int) -> dict[str, Any]:
 #: Phases that are only allowed in some stages, and what it would mean elsewhere.
 _ALLOWED: dict[str, tuple[frozenset[str], str]] = {
     "fence": (
-        frozenset(_TEXTS) - COMMITTED - _RETURNING,
-        "the application is on PostgreSQL, so the source stays as it is",
+        frozenset(_TEXTS) - COMMITTED - _RETURNING - ONLINE,
+        "the application is on PostgreSQL or an online cutover is under way, so the source stays as it is",
+    ),
+    "capture": (
+        _FRESH | {"capturing", "following", "standby"},
+        "the source is fenced, or what happened to it is not settled",
+    ),
+    "switch_online": (
+        frozenset({"following", "standby"}),
+        "PostgreSQL does not follow the source, or an earlier attempt is not settled",
+    ),
+    "rollback_switch": (
+        frozenset({"released"}),
+        "the application does not run on PostgreSQL, or an earlier attempt is not settled",
+    ),
+    "call_off": (
+        frozenset({"capturing", "following", "standby"}),
+        "there is no online cutover to call off, or what happened to it is not settled",
     ),
     "switch": (
         frozenset({"verified", "switching", "switched", "leaving"}),
         "the rows were not proved under the fence that stands",
     ),
     "put_back": (
-        frozenset(_TEXTS) - COMMITTED - _RETURNING,
+        frozenset(_TEXTS) - COMMITTED - _RETURNING - UNDECIDED,
         "past the point of no return the source is never opened by itself; rollback.yml goes back",
     ),
     "rollback_put_back": (
@@ -230,6 +302,19 @@ def touched(events: list[dict[str, Any]]) -> bool:
     return taken
 
 
+def is_online(events: list[dict[str, Any]]) -> bool:
+    """Whether the migration that is under way, or that put the application where it is, follows without stopping it."""
+    online = False
+    for event in events:
+        if event["event"] != "phase":
+            continue
+        if event["phase"] in ("capture", "switched_online"):
+            online = True
+        elif (event["phase"], event["state"]) == ("call_off", "done") or event["phase"] in ("maintenance", "fence"):
+            online = False
+    return online
+
+
 def copied(events: list[dict[str, Any]]) -> dict[str, Any]:
     """{path, position} of what was copied last, by the journal; empty before the first copy."""
     told = [e["detail"] for e in events if (e.get("phase"), e.get("state")) == ("snapshot", "done")]
@@ -244,7 +329,9 @@ def position(events: list[dict[str, Any]]) -> str | None:
             continue
         if event["phase"] == "fence":
             fence = event["detail"].get("id", fence)
-        elif event["phase"] in ("put_back", "rollback_put_back") and event["state"] == "done":
+        elif (event["phase"], event["state"]) == ("switched_online", "done"):
+            fence = event["detail"].get("attempt", fence)
+        elif event["phase"] in ("put_back", "rollback_put_back", "switched_back") and event["state"] == "done":
             fence = None
     return fence
 
@@ -253,9 +340,9 @@ def _released(events: list[dict[str, Any]]) -> str | None:
     """When the application was let onto PostgreSQL, unless a rollback has ended that."""
     found: str | None = None
     for event in events:
-        if (event["phase"], event["state"]) == ("release", "done"):
+        if (event["phase"], event["state"]) in (("release", "done"), ("switched_online", "done")):
             found = event["at"]
-        elif (event["phase"], event["state"]) == ("rollback_put_back", "started"):
+        elif (event["phase"], event["state"]) in (("rollback_put_back", "started"), ("switched_back", "done")):
             found = None
     return found
 

@@ -10,6 +10,7 @@ import pytest
 from cutover.errors import CutoverError
 from cutover.stage import check_allowed, position, stage, status, touched
 
+ONLINE = ["capture", "schema", "copy", "indexes", ("follow", "started")]
 FORWARD = ["schema", "backup", "maintenance", "fence", "copy", "indexes", "verify"]
 
 
@@ -142,3 +143,68 @@ def test_the_way_back_is_promised_from_the_release_on() -> None:
     assert told["committed"] is True
     assert told["keep_until"].startswith("2026-01-08T00:00:")
     assert status(journal(*FORWARD), 7)["keep_until"] is None
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([("capture", "started")], "capturing"),
+        (["schema", "capture", "copy"], "capturing"),
+        (ONLINE, "following"),
+        # A run again goes through the same phases.
+        ([*ONLINE, "capture", "schema", "copy", ("follow", "started"), "verify"], "following"),
+        ([*ONLINE, ("switch_online", "started")], "deciding"),
+        ([*ONLINE, ("switch_online", "started"), ("switch_online", "failed")], "deciding"),
+        ([*ONLINE, ("switch_online", "started"), ("switch_off", "done")], "following"),
+        ([*ONLINE, ("switch_online", "started"), ("switched_online", "done")], "released"),
+        ([*ONLINE, "switch_online", ("switched_online", "done"), ("rollback_switch", "started")], "deciding_back"),
+        (
+            [
+                *ONLINE,
+                "switch_online",
+                ("switched_online", "done"),
+                ("rollback_switch", "started"),
+                ("switch_off", "done"),
+            ],
+            "released",
+        ),
+        (
+            [*ONLINE, "switch_online", ("switched_online", "done"), "rollback_switch", ("switched_back", "done")],
+            "standby",
+        ),
+        ([*ONLINE, "call_off"], "source"),
+    ],
+)
+def test_the_stage_follows_an_online_cutover(steps: list[Any], expected: str) -> None:
+    assert stage(journal(*steps))[0] == expected
+
+
+def test_the_strategy_under_way_is_known_until_it_is_called_off() -> None:
+    assert status(journal("schema"), 7)["strategy"] is None
+    assert status(journal("schema", "maintenance", "fence"), 7)["strategy"] == "maintenance"
+    assert status(journal(*ONLINE), 7)["strategy"] == "online"
+    assert status(journal(*ONLINE, "switch_online", ("switched_online", "done")), 7)["strategy"] == "online"
+    assert status(journal(*ONLINE, "call_off"), 7)["strategy"] is None
+
+
+@pytest.mark.parametrize("phase", ["fence", "put_back", "capture", "switch_online", "rollback_switch", "call_off"])
+def test_nothing_begins_before_an_undecided_attempt_is_settled(phase: str) -> None:
+    undecided = journal(*ONLINE, ("switch_online", "started"))
+    assert status(undecided, 7)["undecided"]
+    with pytest.raises(CutoverError, match="refused at stage deciding"):
+        check_allowed(undecided, phase)
+
+
+def test_a_maintenance_does_not_fence_a_source_that_is_followed() -> None:
+    with pytest.raises(CutoverError, match="online cutover is under way"):
+        check_allowed(journal(*ONLINE), "fence")
+
+
+def test_the_fence_of_an_online_switch_is_the_position_until_the_way_back() -> None:
+    events = journal(*ONLINE, "switch_online", ("switched_online", "done"))
+    events[-1]["detail"] = {"attempt": "r-1"}
+    assert position(events) == "r-1"
+    assert status(events, 7)["keep_until"]
+    back = [*events, *journal("rollback_switch", ("switched_back", "done"))]
+    assert position(back) is None
+    assert status(back, 7)["keep_until"] is None
