@@ -48,6 +48,10 @@ class SourceError(CutoverError):
     """The SQLite file cannot be used as it is."""
 
 
+class SourceChanged(SourceError):
+    """The source's structure, or the capture in it, is no longer what was installed: following has to start over."""
+
+
 class TargetError(CutoverError):
     """PostgreSQL cannot be reached or cannot be used as it is."""
 
