@@ -42,8 +42,18 @@ options:
     description: Permissions of the file after a change, octal.
     type: str
     default: "0600"
+  copy_of:
+    description:
+      - With C(present), makes the file as a copy of this one, in which the variable has the value. Owned like it.
+        Nothing is kept for a restore, as the other file has it all.
+    type: path
+  also:
+    description:
+      - With O(copy_of), other variables that differ in the copy. Not for secrets, as a verbose run shows them.
+    type: dict
+    default: {}
   backup:
-    description: Keep a dated copy of the whole file when it changes.
+    description: Keep a dated copy of the whole file when it changes. None is made of one that was made by O(copy_of).
     type: bool
     default: true
 attributes:
@@ -62,6 +72,15 @@ EXAMPLES = r"""
     name: DATABASE_URL
     value: "{{ application_database_url }}"
   no_log: true
+
+- name: Write the settings of a second instance, which listens on another port
+  env_file:
+    path: /etc/example/app-green.env
+    copy_of: /etc/example/app.env
+    name: DATABASE_URL
+    value: "{{ application_database_url }}"
+    also:
+      PORT: "8082"
 
 - name: Go back to the former line
   env_file:
@@ -102,8 +121,9 @@ import contextlib
 import hashlib
 import os
 import re
+import stat
 import tempfile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -136,10 +156,10 @@ def digest(value: str) -> str:
 class EnvFile:
     """One variable in one file."""
 
-    def __init__(self, module: AnsibleModule) -> None:
+    def __init__(self, module: AnsibleModule, path: str) -> None:
         self.module = module
         # A link stays a link: its target is what changes.
-        self.path = os.path.realpath(module.params["path"])
+        self.path = os.path.realpath(path)
         self.name: str = module.params["name"]
         self.former_path = self.path + SUFFIX
         try:
@@ -150,13 +170,17 @@ class EnvFile:
                 msg=f"{self.path} does not exist. Name the one that sets {self.name} (application_env_file), "
                 "or create it with the value that the application uses now."
             )
+        self.find()
+
+    def find(self) -> None:
+        """Find the line that sets the variable."""
         self.pattern = re.compile(
             rf"^(?P<head>\s*(?:export\s+)?{re.escape(self.name)}\s*=\s*)"
             r"(?P<quote>['\"]?)(?P<value>.*?)(?P=quote)\s*$"
         )
         found = [number for number, line in enumerate(self.lines) if self.pattern.match(line)]
         if len(found) > 1:
-            module.fail_json(
+            self.module.fail_json(
                 msg=f"{self.path} sets {self.name} {len(found)} times, in lines "
                 f"{', '.join(str(number + 1) for number in found)}: leave one of them."
             )
@@ -197,6 +221,18 @@ class EnvFile:
         kept = [line for line in lines if line and not line.startswith("#")]
         written = [line[len(WRITTEN) :] for line in lines if line.startswith(WRITTEN)]
         return Former(kept[0] if kept else None, written)
+
+    def copied_text(self, values: dict[str, str]) -> str:
+        """The file's text with several variables set; each keeps its place and style, new ones come last."""
+        mine, lines = (self.name, self.position, self.pattern), self.lines
+        try:
+            for name, value in values.items():
+                self.name = name
+                self.find()
+                self.lines = self.text_with(self.line_with(value)).splitlines()
+            return "".join(f"{line}\n" for line in self.lines)
+        finally:
+            (self.name, self.position, self.pattern), self.lines = mine, lines
 
     def write(self, path: str, text: str, mode: int) -> None:
         """Replace a file in one step; owned like the environment file, at no moment readable by others."""
@@ -254,6 +290,56 @@ def switch(env: EnvFile, value: str, mode: int) -> str | None:
     return copy
 
 
+def copy_as(module: AnsibleModule, mode: int) -> dict[str, Any]:
+    """Make the file as a copy of another one in which some variables differ; what the task returns."""
+    name, value, path = module.params["name"], module.params["value"], os.path.realpath(module.params["path"])
+    also = {str(key): str(one) for key, one in module.params["also"].items()}
+    for one in (value, *also.values()):
+        refuse_what_is_read_differently(module, name, one)
+    origin = EnvFile(module, module.params["copy_of"])
+    if path == origin.path:
+        module.fail_json(msg=f"{path} would be a copy of itself: name another file for the second instance.")
+    text = origin.copied_text({name: value, **also})
+    there, same = None, False
+    if os.path.exists(path):
+        there = EnvFile(module, path)
+        owner, state = os.stat(origin.path), os.stat(path)
+        same = "".join(f"{line}\n" for line in there.lines) == text and (
+            state.st_uid,
+            state.st_gid,
+            stat.S_IMODE(state.st_mode),
+        ) == (owner.st_uid, owner.st_gid, mode)
+    if not same and not module.check_mode:
+        try:
+            origin.write(path, text, mode)
+        except OSError as error:
+            module.fail_json(msg=f"{path} cannot be written: {error}")
+    before = redact(there.value_of(there.line)) if there else ""
+    return {
+        "changed": not same,
+        "redacted": redact(value),
+        "redacted_before": before,
+        "former_kept": False,
+        "former_redacted": "",
+        "former_file": "",
+        "diff": {
+            "before": f"{name}={before}\n" if there else "",
+            "after": f"{name}={redact(value)}\n",
+            "before_header": path,
+            "after_header": path,
+        },
+    }
+
+
+def refuse_what_is_read_differently(module: AnsibleModule, name: str, value: str) -> None:
+    """Stop at a value that programs read differently from environment files."""
+    if re.search(r"[\s'\"\\]", value):
+        module.fail_json(
+            msg=f"The value for {name} holds a space, a quote or a backslash, which "
+            "programs read differently from environment files. Percent-encode it."
+        )
+
+
 def restore(env: EnvFile, former: Former, mode: int) -> str | None:
     """Put the former line back, then drop the copy of it."""
     copy = None
@@ -277,6 +363,8 @@ def main() -> None:
             },
             "value": {"type": "str", "no_log": True},
             "mode": {"type": "str", "default": "0600"},
+            "copy_of": {"type": "path"},
+            "also": {"type": "dict", "default": {}},
             "backup": {"type": "bool", "default": True},
         },
         required_if=[("state", "present", ("value",))],
@@ -286,13 +374,12 @@ def main() -> None:
     if not re.match(r"^0?[0-7]{3}$", module.params["mode"]):
         module.fail_json(msg=f"mode must be octal like 0600, not {module.params['mode']!r}")
     mode = int(module.params["mode"], 8)
-    if state == "present" and re.search(r"[\s'\"\\]", value):
-        module.fail_json(
-            msg=f"The value for {module.params['name']} holds a space, a quote or a backslash, which "
-            "programs read differently from environment files. Percent-encode it."
-        )
+    if state == "present" and module.params["copy_of"]:
+        module.exit_json(**copy_as(module, mode))
+    if state == "present":
+        refuse_what_is_read_differently(module, module.params["name"], value)
 
-    env = EnvFile(module)
+    env = EnvFile(module, module.params["path"])
     former = env.former()
     before, copy, changed = env.value_of(env.line), None, False
     try:
