@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two locks: one for a run of a playbook (a lease in a file), one for the engine's process (flock)."""
+"""The locks: of a run of a playbook (a lease in a file), of the engine's process, and of the one that replicates (flock)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from .errors import CutoverError
 LEASE_SECONDS = 3600
 _RUN_FILE = "run.lock"
 _ENGINE_FILE = "engine.lock"
+_REPLICATION_FILE = "replication.lock"
 _GRACE_SECONDS = 20
 
 
@@ -180,6 +181,71 @@ class EngineLock:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+
+class ReplicationLock:
+    """Held by the one process that carries changes from one database to the other: the service, or a critical section.
+
+    Unlike EngineLock it ends nobody: what replicates is stopped by whoever started it. about: what ``replicating`` tells
+    of the holder, beside its number. patience: seconds to wait for a holder that is about to end.
+    """
+
+    def __init__(self, folder: str, about: dict[str, Any] | None = None, patience: float = 10.0) -> None:
+        self._path = os.path.join(folder, _REPLICATION_FILE)
+        self._about = about or {}
+        self._patience = patience
+        self._file: Any = None
+
+    def __enter__(self) -> ReplicationLock:
+        """Take the lock. Raises Locked."""
+        # Not "a+": that would write behind what is there.
+        self._file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="utf-8")
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    holder = _holder(self._file)
+                    self._file.close()
+                    raise Locked(
+                        f"{self._path}: process {holder.get('pid', 'unknown')} carries changes for this migration already. "
+                        "Stop it first (role replication, entry point stop).",
+                        holder,
+                    ) from None
+                time.sleep(0.05)
+        self._file.seek(0)
+        self._file.truncate()
+        json.dump({**self._about, "pid": os.getpid(), "started": started(os.getpid())}, self._file)
+        self._file.flush()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def replicating(folder: str) -> dict[str, Any] | None:
+    """Who holds the ReplicationLock: {pid, started, …}, as far as it has said so; None when nobody does."""
+    try:
+        with open(os.path.join(folder, _REPLICATION_FILE), encoding="utf-8") as file:
+            try:
+                # Held for a moment only: a service that starts just now tries again.
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _holder(file)
+    except FileNotFoundError:
+        pass
+    return None
+
+
+def _holder(file: Any) -> dict[str, Any]:
+    file.seek(0)
+    try:
+        found: dict[str, Any] = json.load(file)
+    except ValueError:
+        return {}
+    return found if started(int(found.get("pid", 0))) == found.get("started") else {}
 
 
 def started(pid: int) -> str:

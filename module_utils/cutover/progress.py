@@ -68,16 +68,27 @@ class Progress:
 
     def _write(self) -> None:
         self._written = time.monotonic()
-        if self._path is None:
-            return
-        temporary = f"{self._path}.{os.getpid()}"
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(self.state, file)
-        os.replace(temporary, self._path)
+        if self._path is not None:
+            _store(self._path, self.state)
+
+
+def say(path: str | None, text: str) -> None:
+    """Write a line as the progress, for a step that has no rows to count."""
+    if path is not None:
+        _store(path, {"text": text})
+
+
+def _store(path: str, state: dict[str, Any]) -> None:
+    temporary = f"{path}.{os.getpid()}"
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(state, file)
+    os.replace(temporary, path)
 
 
 def line(state: dict[str, Any]) -> str:
-    """One line for a person: step, share, table, rows, MB/s, time left."""
+    """One line for a person: step, share, table, rows, MB/s, time left; or what ``say`` said."""
+    if "text" in state:
+        return str(state["text"])
     total = state["total_bytes"] or state["total_rows"]
     done = state["bytes"] if state["total_bytes"] else state["rows"]
     share = min(100, round(100 * done / total)) if total else 100

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Following the source for hours, whatever becomes of either database meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+
+class Follower:
+    """Applies the change log to PostgreSQL until it is told to stop. config: what service.load returns."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config = config
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Follow until ``stop()``. Raises CutoverError for what only the operator can settle."""
+        raise NotImplementedError
