@@ -7,6 +7,7 @@ from typing import Any
 
 from . import idmap
 from .errors import Refused, TargetError
+from .follow import position
 from .plan.model import Plan, PlanCheck, PlanColumn, PlanForeignKey, PlanIndex, PlanTable
 from .target.catalog import KEPT_PREFIX, OWN_SCHEMA
 from .target.connect import explain, qualified, quote
@@ -39,6 +40,7 @@ OWN_TABLES: tuple[str, ...] = (
         " reasons jsonb NOT NULL, stored jsonb NOT NULL)"
     ),
     idmap.CREATE_ORPHANS,
+    position.CREATE,
 )
 
 
@@ -190,6 +192,7 @@ def replace_tables(cursor: Any, plan: Plan) -> list[str]:
         f"DELETE FROM {OWN}.copy",
         f"DELETE FROM {OWN}.quarantine",
         f"DELETE FROM {idmap.ORPHANS}",
+        position.CLEAR,
         *_create(plan),
     ]
 

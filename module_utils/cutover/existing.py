@@ -14,6 +14,7 @@ from typing import Any
 from . import setaside
 from .ddl import OWN, OWN_TABLES, check_not_in_use, check_replaceable, free_schema, stored_plan
 from .errors import Finding, Refused
+from .follow import position
 from .plan.model import Plan, PlanTable
 from .target.catalog import OWN_SCHEMA
 from .target.connect import explain, qualified, quote
@@ -164,6 +165,7 @@ def _empty(cursor: Any) -> None:
             cursor.execute(f"DROP TABLE {qualified(kept_in, table)}")
     for name in ("loaded", "ranges", "copy", "quarantine"):
         cursor.execute(f"DELETE FROM {OWN}.{name}")
+    cursor.execute(position.CLEAR)
 
 
 def _written(cursor: Any, target: str, before: str | None) -> bool:
