@@ -34,8 +34,19 @@ Buckets = dict[int, tuple[int, int]]
 Task = tuple[str, str, Union[Range, tuple[int, Optional[int]]]]
 
 
-def verify(source_path: str, target_url: str, plan: Plan, workers: int, progress: str | None = None) -> dict[str, Any]:
+def verify(
+    source_path: str,
+    target_url: str,
+    plan: Plan,
+    workers: int,
+    progress: str | None = None,
+    snapshot: str | None = None,
+    throttle: float = 0.0,
+) -> dict[str, Any]:
     """Compare all rows of all tables under one snapshot of PostgreSQL.
+
+    snapshot: one that was exported by a transaction which stays open meanwhile; None takes one of its own.
+    throttle: the share of the time that each worker rests, from 0 to below 1, so that others can use both databases.
 
     Returns {ok, tables: [{name, target, rows_source, rows_target, rows_different, rows_only_source,
     rows_only_target, rows_quarantined, checksum, seconds}], differences: [{table, key, column, source, target}]}; at most CAP
@@ -49,8 +60,12 @@ def verify(source_path: str, target_url: str, plan: Plan, workers: int, progress
     try:
         holder.set_session(isolation_level="REPEATABLE READ", readonly=True)
         with holder.cursor() as cursor:
-            cursor.execute("SELECT pg_export_snapshot()")
-            snapshot = cursor.fetchone()[0]
+            if snapshot is None:
+                cursor.execute("SELECT pg_export_snapshot()")
+                snapshot = str(cursor.fetchone()[0])
+            else:
+                cursor.execute("SET TRANSACTION SNAPSHOT %s", (snapshot,))
+            shared = snapshot
             tasks = _tasks(source, cursor, plan)
         # SQLite's connections do not survive a fork: none is open while the workers start.
         source.close()
@@ -63,13 +78,13 @@ def verify(source_path: str, target_url: str, plan: Plan, workers: int, progress
             if task[0] not in ("target", "map"):
                 shown.advance(task[1], result["rows_source"] + result["aside"][0], result["bytes"])
 
-        run(tasks, lambda: _worker(source_path, target_url, plan, snapshot), workers, collect)
+        run(tasks, lambda: _worker(source_path, target_url, plan, shared, throttle), workers, collect)
         source = open_readonly(source_path, bytearray)
         with holder.cursor() as cursor:
             again = _differing(source, cursor, plan, tallies)
         if again:
             source.close()
-            run(again, lambda: _worker(source_path, target_url, plan, snapshot), workers, collect)
+            run(again, lambda: _worker(source_path, target_url, plan, shared, throttle), workers, collect)
             source = open_readonly(source_path, bytearray)
         for tally in tallies.values():
             tally.settle(source, holder, plan)
@@ -124,7 +139,9 @@ def _differing(source: Any, cursor: Any, plan: Plan, tallies: dict[str, Tally]) 
     return tasks
 
 
-def _worker(source_path: str, target_url: str, plan: Plan, snapshot: str) -> Callable[[Task], dict[str, Any]]:
+def _worker(
+    source_path: str, target_url: str, plan: Plan, snapshot: str, throttle: float
+) -> Callable[[Task], dict[str, Any]]:
     source = open_readonly(source_path, bytearray)
     target = connect(target_url)
     target.set_session(isolation_level="REPEATABLE READ", readonly=True)
@@ -140,6 +157,8 @@ def _worker(source_path: str, target_url: str, plan: Plan, snapshot: str) -> Cal
         began = time.monotonic()
         result = compare(task)
         result["seconds"] = time.monotonic() - began
+        if throttle:
+            time.sleep(result["seconds"] * throttle / (1.0 - throttle))
         return result
 
     def compare(task: Task) -> dict[str, Any]:

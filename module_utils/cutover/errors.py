@@ -64,6 +64,10 @@ class Refused(CutoverError):
     """A value or an object cannot be carried exactly; nothing was changed for its sake."""
 
 
+class NoWayBack(CutoverError):
+    """PostgreSQL holds what the source cannot take back as it is; it has to be mended there, or in the source."""
+
+
 class Unfit(ValueError):
     """A codec does not accept a value. Carries the reason only; the caller knows table, column and key."""
 

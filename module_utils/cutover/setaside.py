@@ -50,7 +50,9 @@ ORDER BY 1, 2, 3
 _TRIGGERS = """
 SELECT n.nspname, c.relname, t.tgname, t.tgenabled::text, pg_get_triggerdef(t.oid) || ' ' || t.tgenabled::text
 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE t.tgrelid = ANY(%s::regclass[]) AND NOT t.tgisinternal AND t.tgenabled <> 'D' ORDER BY 1, 2, 3
+WHERE t.tgrelid = ANY(%s::regclass[]) AND NOT t.tgisinternal AND t.tgenabled <> 'D'
+  AND NOT EXISTS (SELECT FROM pg_proc p WHERE p.oid = t.tgfoid AND p.pronamespace = to_regnamespace('pgcutover'))
+ORDER BY 1, 2, 3
 """
 
 # What pg_get_indexdef does not tell (tablespace, CLUSTER, replica identity, statistics targets) keeps an index in its place.

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Carrying what is written on PostgreSQL back into the SQLite file, so that going back loses nothing."""
+"""The way back: what the application writes to PostgreSQL is replayed into the fenced SQLite file, so that none is lost."""

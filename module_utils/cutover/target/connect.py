@@ -27,6 +27,8 @@ _SETTINGS = {
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "search_path": "pg_catalog",
+    # What the engine writes does not go back to the source: see reverse.capture.
+    "pgcutover.applying": "on",
 }
 _CONNECT_TIMEOUT = 10
 

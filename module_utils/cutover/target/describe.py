@@ -83,7 +83,8 @@ WHERE k.conrelid = ANY(%s) AND k.contype IN ('c', 'f') ORDER BY 1, 2
 
 _TRIGGERS = """
 SELECT tgrelid, tgname, pg_get_triggerdef(oid) || ' ' || tgenabled::text FROM pg_trigger
-WHERE tgrelid = ANY(%s) AND NOT tgisinternal ORDER BY 1, 2
+WHERE tgrelid = ANY(%s) AND NOT tgisinternal AND NOT EXISTS (SELECT FROM pg_proc p WHERE p.oid = tgfoid
+  AND p.pronamespace = to_regnamespace('pgcutover')) ORDER BY 1, 2
 """
 
 

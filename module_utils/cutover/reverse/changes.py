@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Taking changed keys out of the outbox, in the transaction that replays them.
+
+The order of the outbox is not the order of commits: nothing may rely on it. What counts is the row as it is in the
+snapshot that the keys were taken in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from ..plan.model import Plan
+from .capture import OUTBOX, STATE
+
+#: A key by the texts of its columns, as PostgreSQL writes them in the engine's sessions or the capture's functions.
+Key = tuple[Optional[str], ...]
+
+#: Entries that are counted before it is only said that there are more.
+COUNTED = 100_000
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What was taken. logged: entries. keys: table → distinct keys. whole: tables of which every row may have changed.
+
+    more: whether entries are left in the snapshot.
+    """
+
+    logged: int
+    keys: dict[str, list[Key]]
+    whole: frozenset[str]
+    more: bool
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What is in the outbox. count: entries, at most COUNTED. seconds: the age of the oldest."""
+
+    count: int
+    seconds: float
+
+
+def waiting(cursor: Any) -> Waiting:
+    """What waits to go back."""
+    cursor.execute(
+        f"SELECT (SELECT count(*) FROM (SELECT FROM {OUTBOX} LIMIT {COUNTED}) AS some),"
+        f" (SELECT extract(epoch FROM clock_timestamp() - at)::float8 FROM {OUTBOX} ORDER BY seq LIMIT 1)"
+    )
+    count, seconds = cursor.fetchone()
+    return Waiting(count, max(0.0, seconds or 0.0))
+
+
+def lock(cursor: Any) -> None:
+    """Let no other process replay until the transaction ends. To be its first statement: it takes no snapshot."""
+    cursor.execute(f"LOCK TABLE {STATE} IN EXCLUSIVE MODE")
+
+
+def take(cursor: Any, plan: Plan, limit: int | None = None) -> Changes:
+    """Take at most ``limit`` entries out of the outbox; they are gone when the transaction commits."""
+    if limit is None:
+        cursor.execute(f"DELETE FROM {OUTBOX} RETURNING t, k")
+    else:
+        first = f"SELECT seq FROM {OUTBOX} ORDER BY seq LIMIT %s"
+        cursor.execute(
+            f"DELETE FROM {OUTBOX} WHERE seq <= (SELECT max(seq) FROM ({first}) AS first) RETURNING t, k", (limit,)
+        )
+    rows = cursor.fetchall()
+    known = {table.name for table in plan.tables}
+    keys: dict[str, dict[Key, None]] = {}
+    whole: set[str] = set()
+    for table, key in rows:
+        if table not in known:
+            continue
+        if key is None:
+            whole.add(table)
+        else:
+            keys.setdefault(table, {})[tuple(key)] = None
+    more = False
+    if limit is not None and len(rows) >= limit:
+        cursor.execute(f"SELECT EXISTS (SELECT FROM {OUTBOX})")
+        more = bool(cursor.fetchone()[0])
+    return Changes(len(rows), {t: list(k) for t, k in keys.items() if t not in whole}, frozenset(whole), more)
