@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The service that replays for as long as the way back is kept open."""
+"""Carrying changes back for days, whatever becomes of either database meanwhile."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Callable
 
 
 class Reverser:
-    """config: name, state_dir, source_path, plan, target_url; see follow.loop."""
+    """Replays the outbox into SQLite until it is told to stop. config: what service.load returns."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self._config = config
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config = config
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Replay until ``stop`` says so. Raises CutoverError when something has to be mended first."""
+        """Replay until ``stop()``. Raises CutoverError for what only the operator can settle."""
         raise NotImplementedError
