@@ -192,7 +192,17 @@ def main(arguments: list[str] | None = None) -> int:
 
     daemon.detach(given.pid_file, given.log)
     keeper = os.getpid()
-    return daemon.keep(lambda: serve(config, _Stop(keeper)), given.pid_file, final=(STOPPED, OPERATOR))
+    return daemon.keep(lambda: _kept(given.config, _Stop(keeper)), given.pid_file, final=(STOPPED, OPERATOR))
+
+
+def _kept(path: str, stop: Callable[[], bool]) -> int:
+    """As ``serve``, with the configuration as it is now: it may be another one since the last time."""
+    try:
+        config = load(path)
+    except CutoverError as error:
+        _say(error.message)
+        return OPERATOR
+    return serve(config, stop)
 
 
 if __name__ == "__main__":
