@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from .http import Pool, RequestFailed
+from .changes import ANY_RUN, pattern_of, version_in
+from .http import Answer, Pool, RequestFailed
 
 WORKERS = 4
 # An application that restarts right now is given this long before a write counts as unknown.
@@ -15,39 +18,70 @@ PATIENCE_SECONDS = 30.0
 PAUSE_SECONDS = 0.5
 
 
-async def check_writes(pool: Pool, acknowledged: list[str]) -> dict[str, Any]:
-    """Ask for each write id. A 404 is a lost write; no usable answer within the patience is unknown."""
-    waiting = list(reversed(acknowledged))
+@dataclass(frozen=True)
+class _Write:
+    """One thing to ask for: what it is called, where it is, and whether an answer shows that it is lost."""
+
+    name: str
+    path: str
+    lost: Callable[[Answer], bool]
+
+
+async def check_writes(
+    pool: Pool, acknowledged: list[str], documents: dict[int, int] | None = None, run: str = ""
+) -> dict[str, Any]:
+    """Ask for each write id, and for the version of each document that the run of that name changed.
+
+    Not found, or an older version, is a lost write; no usable answer within the patience is unknown.
+    """
+    waiting = [_message(write_id) for write_id in reversed(acknowledged)]
+    waiting += [_document(run, document, version) for document, version in (documents or {}).items()]
+    asked = len(waiting)
     lost: list[str] = []
     unknown: list[str] = []
     deadline = time.monotonic() + PATIENCE_SECONDS
 
     async def work() -> None:
         while waiting:
-            write_id = waiting.pop()
-            status = await _ask(pool, write_id, deadline)
-            if status == 404:
-                lost.append(write_id)
-            elif status != 200:
-                unknown.append(write_id)
+            write = waiting.pop()
+            answer = await _ask(pool, write.path, deadline)
+            if answer.status not in (200, 404):
+                unknown.append(write.name)
+            elif write.lost(answer):
+                lost.append(write.name)
 
     await asyncio.gather(*(work() for _ in range(WORKERS)))
     await pool.close()
-    present = len(acknowledged) - len(lost) - len(unknown)
     return {
-        "acknowledged": len(acknowledged),
-        "present": present,
+        "acknowledged": asked,
+        "present": asked - len(lost) - len(unknown),
         "lost": sorted(lost),
         "unknown": sorted(unknown),
     }
 
 
-async def _ask(pool: Pool, write_id: str, deadline: float) -> int:
+def _message(write_id: str) -> _Write:
+    return _Write(write_id, f"/writes/{write_id}", lambda answer: answer.status == 404)
+
+
+def _document(run: str, document: int, version: int) -> _Write:
+    pattern = pattern_of(run)
+
+    def lost(answer: Answer) -> bool:
+        written = ANY_RUN.search(answer.body)
+        # A later run may have changed the document again.
+        changed_since = written is not None and written.group(1) != run.encode()
+        return not changed_since and version_in(pattern, answer.body) < version
+
+    return _Write(f"document {document}, version {version}", f"/documents/{document}", lost)
+
+
+async def _ask(pool: Pool, path: str, deadline: float) -> Answer:
     while True:
         try:
-            status, _ = await pool.request("GET", f"/writes/{write_id}")
+            answer = await pool.request("GET", path)
         except RequestFailed:
-            status = 0
-        if status in (200, 404) or time.monotonic() > deadline:
-            return status
+            answer = Answer(0, b"")
+        if answer.status in (200, 404) or time.monotonic() > deadline:
+            return answer
         await asyncio.sleep(PAUSE_SECONDS)

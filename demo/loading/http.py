@@ -7,7 +7,7 @@ import asyncio
 import json
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 HOST = "127.0.0.1"
 # Servers close idle connections; one that was idle for longer is not trusted with a request.
@@ -17,6 +17,14 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 
 class RequestFailed(Exception):
     """No complete answer came; the message is one word or two for the statistics."""
+
+
+class Answer(NamedTuple):
+    """One answer. `database` is what the application says in X-Database: which kind of database it used."""
+
+    status: int
+    body: bytes
+    database: str = ""
 
 
 @dataclass
@@ -36,7 +44,7 @@ class Pool:
     _idle: list[_Connection] = field(default_factory=list)
     _slots: asyncio.Semaphore | None = None
 
-    async def request(self, method: str, path: str, data: Any = None) -> tuple[int, bytes]:
+    async def request(self, method: str, path: str, data: Any = None) -> Answer:
         """Send one request once; a failure is reported, never hidden by a second try."""
         if self._slots is None:
             # Made here, inside the running loop, which Python 3.9 insists on.
@@ -57,15 +65,15 @@ class Pool:
         while self._idle:
             self._idle.pop().writer.close()
 
-    async def _request(self, slots: asyncio.Semaphore, method: str, path: str, data: Any) -> tuple[int, bytes]:
+    async def _request(self, slots: asyncio.Semaphore, method: str, path: str, data: Any) -> Answer:
         async with slots:
             connection = self._reusable() or _Connection(*await asyncio.open_connection(HOST, self.port))
             keep = False
             try:
                 connection.writer.write(self._encode(method, path, data))
                 await connection.writer.drain()
-                status, body, keep = await _answer(connection.reader)
-                return status, body
+                answer, keep = await _answer(connection.reader)
+                return answer
             finally:
                 if keep:
                     connection.idle_since = time.monotonic()
@@ -90,8 +98,8 @@ class Pool:
         return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes, bool]:
-    """Read one response: status, body, and whether the connection may be used again."""
+async def _answer(reader: asyncio.StreamReader) -> tuple[Answer, bool]:
+    """Read one response, and whether the connection may be used again."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     version, _, rest = head[0].partition(" ")
     status = int(rest[:3])
@@ -101,15 +109,17 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes, bool]:
         headers[name.strip().lower()] = value.strip().lower()
     keep = version == "HTTP/1.1" and headers.get("connection") != "close"
     if status in (204, 304):
-        return status, b"", keep
-    if headers.get("transfer-encoding") == "chunked":
-        return status, await _chunks(reader), keep
-    if "content-length" not in headers:
-        return status, await reader.read(MAX_BODY_BYTES), False
-    length = int(headers["content-length"])
-    if length > MAX_BODY_BYTES:
-        raise ValueError("the answer is too long")
-    return status, await reader.readexactly(length), keep
+        body = b""
+    elif headers.get("transfer-encoding") == "chunked":
+        body = await _chunks(reader)
+    elif "content-length" not in headers:
+        body, keep = await reader.read(MAX_BODY_BYTES), False
+    else:
+        length = int(headers["content-length"])
+        if length > MAX_BODY_BYTES:
+            raise ValueError("the answer is too long")
+        body = await reader.readexactly(length)
+    return Answer(status, body, headers.get("x-database", "")), keep
 
 
 async def _chunks(reader: asyncio.StreamReader) -> bytes:

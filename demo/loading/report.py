@@ -7,9 +7,7 @@ from collections import Counter
 from datetime import datetime, timezone
 from typing import Any
 
-from .run import Outcome, Request
-
-WRITES = ("post", "patch")
+from .run import WRITES, Outcome, Request
 
 
 def succeeded(request: Request) -> bool:
@@ -17,12 +15,18 @@ def succeeded(request: Request) -> bool:
     return 200 <= request.status < 300
 
 
-def summary(outcome: Outcome) -> dict[str, Any]:
-    """The figures of a run. `unavailable` (503) is an answer with a meaning, and no failure."""
+def summary(outcome: Outcome, maintenance: bool = False) -> dict[str, Any]:
+    """The figures of a run.
+
+    503 is a failure; where a maintenance page is expected, it is an answer with a meaning, counted as `unavailable` only.
+    `longest_wait_ms` counts failed requests too; `late_ms` is the part of the waiting that the generator itself caused.
+    """
     requests = outcome.requests
     unavailable = [request for request in requests if request.status == 503]
     stale = [request for request in requests if request.stale]
-    failed = [r for r in requests if not succeeded(r) and r.status != 503 and not r.stale]
+    failed = [
+        r for r in requests if not (succeeded(r) or (r.status == 503 and maintenance) or (r.stale and r.status == 404))
+    ]
     return {
         "started": datetime.fromtimestamp(outcome.started, timezone.utc).isoformat(timespec="milliseconds"),
         "requests": len(requests),
@@ -33,8 +37,11 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "stale": len(stale),
         "failures": dict(Counter(request.error or str(request.status) for request in failed)),
         "databases": outcome.databases,
+        "writes_by_database": dict(outcome.writes_by_database),
+        "longest_wait_ms": round(max((r.milliseconds for r in requests), default=0.0), 2),
         "latency_ms": _latency(requests),
         "write_latency_ms": _latency([request for request in requests if request.kind in WRITES]),
+        "late_ms": _percentiles([request.late for request in requests]),
         "longest_pause_seconds": _longest_pause(requests),
         "longest_write_pause_seconds": _longest_pause([r for r in requests if r.kind in WRITES]),
     }
@@ -47,14 +54,19 @@ def summary_lines(figures: dict[str, Any]) -> list[str]:
         values = figures[key]
         return ", ".join(f"{name} {values[name]:.1f}" for name in ("p50", "p95", "p99", "max")) + " ms"
 
+    by_database = ", ".join(f"{count} by {name}" for name, count in figures["writes_by_database"].items())
     lines = [
         f"requests: {figures['requests']}, of them {figures['writes']} writes",
         f"{figures['failed']} failed, {figures['unavailable']} answered 503, {figures['stale']} stale reads",
+        f"longest wait: {figures['longest_wait_ms']:.1f} ms",
         f"latency: {times('latency_ms')}",
         f"latency of writes: {times('write_latency_ms')}",
+        f"of that, late in the generator: {times('late_ms')}",
         f"longest time without a success: {figures['longest_pause_seconds']:.2f} s",
         f"longest time without a successful write: {figures['longest_write_pause_seconds']:.2f} s",
     ]
+    if by_database:
+        lines.append(f"writes taken: {by_database}")
     if figures["databases"]:
         lines.append(f"databases seen: {' → '.join(figures['databases'])}")
     lines += [f"  failed: {count} × {reason}" for reason, count in sorted(figures["failures"].items())]
@@ -63,9 +75,11 @@ def summary_lines(figures: dict[str, Any]) -> list[str]:
 
 def _latency(requests: list[Request]) -> dict[str, float]:
     """Percentiles over successful requests."""
-    times = sorted(request.milliseconds for request in requests if succeeded(request))
-    if not times:
-        return {"p50": 0.0, "p95": 0.0, "p99": 0.0, "max": 0.0}
+    return _percentiles([request.milliseconds for request in requests if succeeded(request)])
+
+
+def _percentiles(times: list[float]) -> dict[str, float]:
+    times = sorted(times) or [0.0]
 
     def at(share: float) -> float:
         return round(times[min(len(times) - 1, int(share * len(times)))], 2)
