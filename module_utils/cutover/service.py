@@ -11,6 +11,7 @@ another start. The reason stands in the state file and on standard error. With -
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -167,7 +168,9 @@ def _ended(config: dict[str, Any], code: int, how: str, reason: str | None) -> i
 
 
 def _say(text: str) -> None:
-    print(f"pg-cutover {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}", file=sys.stderr, flush=True)
+    # Nobody who listens (a journal that was restarted, a full disk) is no reason to stop.
+    with contextlib.suppress(OSError):
+        print(f"pg-cutover {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}", file=sys.stderr, flush=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
