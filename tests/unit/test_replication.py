@@ -255,7 +255,7 @@ def test_root_leaves_the_files_beside_a_wal_database_to_its_owner(make_sqlite: A
     """The service runs as root; the application, which is not root, has to go on with the files that it made."""
     # Not pytest's tmp_path: its parents are closed to others.
     with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o777)
+        os.chown(folder, 65534, 65534)
         path = make_sqlite("PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY)")
         _written_as_root_then_as_owner(Path(shutil.move(path, folder)))
 
