@@ -135,7 +135,7 @@ def stream(table: PlanTable, rows: Sequence[Held]) -> Iterator[bytes]:
             (
                 struct.pack(">h", 5),
                 _field(table.name.encode()),
-                _field(one.key.encode("utf-8", "backslashreplace").replace(b"\0", b"\\0")),
+                _field(_shown(one.key)),
                 NULL if one.rowid is None else struct.pack(">iq", 8, one.rowid),
                 length(len(reasons) + 1) + b"\x01" + reasons,
                 length(size + 1) + b"\x01",
@@ -143,6 +143,20 @@ def stream(table: PlanTable, rows: Sequence[Held]) -> Iterator[bytes]:
         )
         yield from _texts(parts)
     yield COPY_TRAILER
+
+
+def _shown(key: str) -> bytes:
+    return key.encode("utf-8", "backslashreplace").replace(b"\0", b"\\0")
+
+
+def shown(key: str) -> str:
+    """The name of a row as the quarantine holds it."""
+    return _shown(key).decode()
+
+
+def text(names: Sequence[str], row: Row) -> str:
+    """The values of a row as the JSON text that the quarantine holds them in."""
+    return b"".join(_texts(pieces(names, row))).decode()
 
 
 def _field(raw: bytes) -> bytes:
