@@ -13,26 +13,31 @@ def status_lines(looked: Mapping[str, Any]) -> list[str]:
     """The lines of status.yml.
 
     looked: {name, path, status, holder, fence, access, applications: {host: answer}, proxies: {host: state}}, where
-    fence, access and the answers are what the tasks registered, failures included.
+    fence, access and the answers are what the tasks registered, failures included; and for an online cutover replication
+    and judged, the facts of the role replication, empty without one.
     """
     status, access = looked["status"], looked["access"]
+    replication = looked.get("replication") or {}
     since = f" (since {status['since'][:19]}Z)" if status["since"] else ""
     later = f", from {status['keep_until']}" if status["keep_until"] else ""
     return [
         f"{looked['name']}: {status['text']}{since}.",
         f"Next:        {status['next']}{later}.",
-        f"Going back:  {_back(status, access)}.",
+        f"Going back:  {_back(status, access, looked.get('judged') or {})}.",
         f"Source:      {looked['path']}: {_source(looked['fence'])}",
         f"PostgreSQL:  {_target(access)}",
+        *([f"Replication: {replication['text']}{_heard(replication)}."] if replication.get("state") else []),
         f"Application: {_each(looked['applications'], _application)}",
         f"Proxy:       {_each(looked['proxies'], lambda state: f'maintenance {state}')}",
         f"Run:         {_holder(looked['holder'])}",
     ]
 
 
-def _back(status: Mapping[str, Any], access: Mapping[str, Any]) -> str:
+def _back(status: Mapping[str, Any], access: Mapping[str, Any], judged: Mapping[str, Any]) -> str:
     if status["stage"] not in _ON_POSTGRESQL:
         return str(status["back"])
+    if judged:
+        return str(judged["text"])
     if "in_use_since" not in access:
         return "whether it is free of loss cannot be told, because PostgreSQL does not answer"
     if access["writes"] is None:
@@ -41,6 +46,12 @@ def _back(status: Mapping[str, Any], access: Mapping[str, Any]) -> str:
         return "free of loss at this moment: nothing was written to PostgreSQL since the switch"
     counts = ", ".join(f"{entry['table']}: {entry['writes']}" for entry in access["writes"])
     return f"possible, but writes made on PostgreSQL since the switch would be left behind (about {counts})"
+
+
+def _heard(replication: Mapping[str, Any]) -> str:
+    """How old the figures are, where the text does not say so."""
+    told = not replication["running"] or replication["stale"]
+    return "" if told else f" (as of {replication['age_seconds']:.0f} s ago)"
 
 
 def _source(fence: Mapping[str, Any]) -> str:

@@ -114,3 +114,36 @@ def test_status_shows_what_does_not_answer_instead_of_failing() -> None:
         "holds the lock",
     ):
         assert wanted in text
+
+
+def test_status_shows_how_far_the_replication_is() -> None:
+    following = {
+        "state": "following",
+        "running": True,
+        "stale": False,
+        "age_seconds": 1.4,
+        "text": "following: 312 changes behind, 1,840/s, hold predicted 14 ms",
+    }
+
+    def text(**found: Any) -> str:
+        return "\n".join(status.status_lines(looked("following", replication={**following, **found})))
+
+    assert "Replication: following: 312 changes behind, 1,840/s, hold predicted 14 ms (as of 1 s ago)." in text()
+    assert "Replication: does not run." in text(running=False, text="does not run")
+    assert "Replication: process 7 was last heard of long ago." in text(
+        stale=True, text="process 7 was last heard of long ago"
+    )
+    assert "Replication" not in text(state=None)
+    assert "Replication" not in "\n".join(status.status_lines(looked("released")))
+
+
+def test_the_judgement_of_the_way_back_comes_before_counts_of_writes() -> None:
+    judged = {"text": "not free of loss, because t.v of key id=7 does not fit"}
+    written = {"in_use_since": "x", "writes": [{"table": "t", "writes": 3}]}
+
+    def back(stage: str, judged: dict[str, Any]) -> str:
+        return status.status_lines(looked(stage, access=written, judged=judged))[2]
+
+    assert back("released", judged) == "Going back:  not free of loss, because t.v of key id=7 does not fit."
+    assert "about t: 3" in back("released", {})
+    assert "the back" in back("following", judged)
