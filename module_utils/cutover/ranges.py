@@ -72,13 +72,13 @@ def _where(columns: Sequence[str], low: Bound, high: Bound) -> tuple[str, list[A
     row = ", ".join(quote(name) for name in columns)
     for bound, operator in ((low, ">="), (high, "<")):
         if bound is not None:
-            marked = [_parameter(value) for value in bound]
+            marked = [parameter(value) for value in bound]
             conditions.append(f"({row}) {operator} ({', '.join(mark for mark, _ in marked)})")
             values += [value for _, value in marked]
     return f"WHERE {' AND '.join(conditions)}" if conditions else "", values
 
 
-def _parameter(value: Any) -> tuple[str, Any]:
+def parameter(value: Any) -> tuple[str, Any]:
     """How a key is bound with its storage class."""
     if not isinstance(value, bytearray):
         return "?", value

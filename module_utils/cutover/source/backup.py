@@ -18,7 +18,7 @@ from ..errors import SourceError
 from ..progress import Progress
 from .connect import ERRORS, check_file, explain, open_readonly
 from .describe import file_size
-from .fence import drop_statements
+from .fence import lift_statements
 
 _PAGES = 4_096
 #: What integrity_check tells of sound rows that contradict NOT NULL, CHECK or a type; the plan and the check of values
@@ -127,7 +127,7 @@ def _copy_pages(source_path: str, temporary: str, shown: Progress) -> None:
         source.execute("COMMIT")
         # A copy stands alone: no log beside it, readable from a read-only folder, and never fenced.
         target.execute("PRAGMA journal_mode = DELETE")
-        for statement in drop_statements(target):
+        for statement in lift_statements(target):
             target.execute(statement)
         # Damage is the source's, and the copy is gone when the operator reads of it.
         integrity(target, source_path)

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import stat
+from collections.abc import Iterator
 from typing import Any, Callable
 from urllib.parse import quote as url_quote
 
@@ -83,6 +85,17 @@ def _connect(path: str, mode: str, text: type | Callable[[bytes], Any], timeout:
         connection.close()
         raise explain(path, error) from None
     return connection
+
+
+@contextlib.contextmanager
+def as_text(connection: sqlite3.Connection) -> Iterator[None]:
+    """Read names and SQL on a connection that reads data: its text_factory is another one meanwhile."""
+    before = connection.text_factory
+    connection.text_factory = surrogate_text
+    try:
+        yield
+    finally:
+        connection.text_factory = before
 
 
 def explain(path: str, error: Exception) -> SourceError:

@@ -26,6 +26,8 @@ from .sqltokens import (
 
 #: Everything that the migration itself puts into the source begins with this; it is never described or carried.
 OWN_PREFIX = "pg_cutover_"
+#: The application's triggers while the source is fenced: (number, name, tbl_name, sql). They are still described.
+ASIDE = OWN_PREFIX + "aside"
 
 
 def describe(connection: sqlite3.Connection, path: str) -> Description:
@@ -36,6 +38,9 @@ def describe(connection: sqlite3.Connection, path: str) -> Description:
     master = connection.execute(
         "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master ORDER BY type, name"
     ).fetchall()
+    if any(row[:2] == ("table", ASIDE) for row in master):
+        aside = connection.execute(f"SELECT 'trigger', name, tbl_name, sql FROM {ASIDE}").fetchall()
+        master = sorted(master + aside, key=lambda row: (row[0], row[1].encode("utf-8", "surrogateescape")))
     master = [(kind, _name(name), _name(table), _legible(sql)) for kind, name, table, sql in master]
     virtual = [name for kind, name, _, sql in master if kind == "table" and _is_virtual(sql)]
     shadows = _shadow_tables(connection, virtual)
