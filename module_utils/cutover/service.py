@@ -33,7 +33,7 @@ from .source.fence import fence_id
 
 STOPPED, AGAIN, OPERATOR = 0, 1, 3
 #: The state file, in the folder of the migration's state.
-STATE_FILE = "replication.json"
+STATE_FILE = states.NAME
 _DIRECTIONS = ("follow", "reverse")
 _REQUIRED = ("name", "state_dir", "source_path", "plan", "target_url", "direction")
 

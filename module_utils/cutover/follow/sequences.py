@@ -23,7 +23,8 @@ WHERE c.oid = ANY(%s::regclass[])
 """
 _LIFT = """
 SELECT w.name, setval(w.name::regclass, least(w.value, p.seqmax), true)
-FROM unnest(%s::text[], %s::bigint[]) AS w(name, value) JOIN pg_sequence p ON p.seqrelid = w.name::regclass
+FROM (SELECT name, max(value) AS value FROM unnest(%s::text[], %s::bigint[]) AS g(name, value) GROUP BY 1) AS w
+  JOIN pg_sequence p ON p.seqrelid = w.name::regclass
 WHERE w.value >= 1 AND p.seqincrement > 0 AND coalesce(pg_sequence_last_value(w.name::regclass), 0) < least(w.value, p.seqmax)
 """
 

@@ -12,6 +12,9 @@ from typing import Any
 
 #: What a replication does: applies changes, slows down for the application's sake, cannot work now, has ended.
 STATES = ("following", "throttled", "waiting", "stopped")
+FOLLOWING, THROTTLED, WAITING, STOPPED = STATES
+#: In the folder of the migration's state.
+NAME = "replication.json"
 
 
 @dataclass(frozen=True)

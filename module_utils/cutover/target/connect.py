@@ -31,6 +31,8 @@ _SETTINGS = {
     "pgcutover.applying": "on",
 }
 _CONNECT_TIMEOUT = 10
+#: The libpq that has tcp_user_timeout.
+_USER_TIMEOUT = 120000
 
 
 class Url(str):
@@ -78,18 +80,52 @@ def _passwords(url: str) -> set[str]:
     return {form for text in raw for form in (text, unquote(text)) if form}
 
 
-def connect(url: str, autocommit: bool = False, settings: dict[str, str] | None = None) -> Any:
-    """A psycopg2 connection with the engine's session settings. Raises TargetError."""
+def _network(patience: int | None) -> dict[str, Any]:
+    """libpq's parameters for a network that may fall silent."""
+    if patience is None:
+        return {
+            "connect_timeout": _CONNECT_TIMEOUT,
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+        }
+    third = max(1, patience // 3)
+    found: dict[str, Any] = {
+        "connect_timeout": max(2, patience),
+        "keepalives_idle": third,
+        "keepalives_interval": third,
+    }
+    found["keepalives_count"] = 2
+    if psycopg2.extensions.libpq_version() >= _USER_TIMEOUT:
+        found["tcp_user_timeout"] = patience * 1000
+    return found
+
+
+def patient(seconds: int) -> dict[str, str]:
+    """Settings by which the server gives up a session, and the locks it holds, whose client fell silent."""
+    third = str(max(1, seconds // 3))
+    return {
+        "tcp_keepalives_idle": third,
+        "tcp_keepalives_interval": third,
+        "tcp_keepalives_count": "2",
+        "tcp_user_timeout": str(seconds * 1000),
+    }
+
+
+def connect(
+    url: str, autocommit: bool = False, settings: dict[str, str] | None = None, patience: int | None = None
+) -> Any:
+    """A psycopg2 connection with the engine's session settings. Raises TargetError.
+
+    patience: seconds after which a network that has fallen silent counts as cut; by default some minutes.
+    """
     if psycopg2 is None:
         raise TargetError("the Python module psycopg2 is missing on this host: install python3-psycopg2.")
     check_url(url)
     try:
         connection = psycopg2.connect(
             url,
-            connect_timeout=_CONNECT_TIMEOUT,
-            keepalives_idle=30,
-            keepalives_interval=10,
-            keepalives_count=3,
+            **_network(patience),
         )
     except psycopg2.Error as error:
         raise TargetError(_explain_connect(url, str(error))) from None
