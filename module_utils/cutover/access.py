@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from .ddl import OWN
 from .errors import CutoverError
 from .plan.model import Plan
+from .switch import record
 from .target.catalog import OWN_SCHEMA
 from .target.connect import explain, qualified, quote
 
@@ -16,20 +18,19 @@ _WRITES = "INSERT, UPDATE, DELETE"
 _LOCK_TIMEOUT = "10s"
 
 
+@dataclass(frozen=True)
+class Opening:
+    """What lets the application's role write, made ready beforehand: ``sql`` is one command of several statements."""
+
+    role: str
+    sql: str
+
+
 def open_access(connection: Any, plan: Plan, role: str, check_mode: bool = False) -> list[str]:
     """Let ``role`` read and write the plan's tables and note that the database is in use; return the statements."""
-    statements: list[str] = []
     try:
         with connection, connection.cursor() as cursor:
-            tables = _tables(cursor, plan)
-            if tables:
-                statements.append(f"GRANT USAGE ON SCHEMA {quote(plan.schema)} TO {quote(role)}")
-                statements.append(f"GRANT SELECT, {_WRITES} ON {tables} TO {quote(role)}")
-            for view in _views(cursor, plan):
-                # Views of SQLite cannot be written to.
-                statements.append(f"GRANT SELECT ON {view} TO {quote(role)}")
-            for sequence in _sequences(cursor, plan):
-                statements.append(f"GRANT USAGE, SELECT ON SEQUENCE {sequence} TO {quote(role)}")
+            statements = _reading(cursor, plan, role) + _writing(cursor, plan, role)
             cursor.execute(
                 f"SELECT in_use_since IS NOT NULL AND application_role = %s FROM {OWN}.migration WHERE name = %s",
                 (role, plan.name),
@@ -42,15 +43,90 @@ def open_access(connection: Any, plan: Plan, role: str, check_mode: bool = False
             if not check_mode:
                 for statement in statements:
                     cursor.execute(statement)
-                cursor.execute(
-                    f"UPDATE {OWN}.migration SET in_use_since = coalesce(in_use_since, now() AT TIME ZONE 'UTC'),"
-                    # What was counted at the first opening stays: a rollback that was called off opens once more.
-                    " application_role = %s, written = coalesce(written, %s), was_in_use = true WHERE name = %s",
-                    (role, json.dumps(_written(cursor)), plan.name),
-                )
+                cursor.execute(_in_use(cursor, plan, role))
     except connection.Error as error:
         raise explain(error, "The application's role cannot be let in") from None
     return statements
+
+
+def admit_readers(connection: Any, plan: Plan, role: str, check_mode: bool = False) -> list[str]:
+    """Let ``role`` read the plan's tables and views, not write, so that green can be tried; return the statements.
+
+    Nothing when the role may write already, or may read everything.
+    """
+    try:
+        with connection, connection.cursor() as cursor:
+            if role_in_use(cursor, plan) == role or _may_read(cursor, plan, role):
+                return []
+            statements = _reading(cursor, plan, role)
+            for statement in statements if not check_mode else ():
+                cursor.execute(statement)
+    except connection.Error as error:
+        raise explain(error, "The application's role cannot be let in to read") from None
+    return statements
+
+
+def prepare_opening(cursor: Any, plan: Plan, role: str) -> Opening:
+    """Everything that ``open_access`` does, put together beforehand, for a moment in which every round trip counts."""
+    statements = _reading(cursor, plan, role) + _writing(cursor, plan, role)
+    return Opening(role, ";\n".join([*statements, _in_use(cursor, plan, role)]))
+
+
+def closing_lock(cursor: Any, plan: Plan) -> str:
+    """The plan's tables as LOCK TABLE names them: who holds their lock knows that nobody is writing."""
+    return _tables(cursor, plan)
+
+
+def closing(cursor: Any, plan: Plan, role: str) -> list[str]:
+    """The statements that take the right to write from ``role`` and note that the database is no longer in use."""
+    noted: str = cursor.mogrify(
+        f"UPDATE {OWN}.migration SET in_use_since = NULL, application_role = NULL WHERE name = %s", (plan.name,)
+    ).decode()
+    return [f"REVOKE {_WRITES} ON {_tables(cursor, plan)} FROM {quote(role)}", noted]
+
+
+def _reading(cursor: Any, plan: Plan, role: str) -> list[str]:
+    statements: list[str] = []
+    tables = _tables(cursor, plan)
+    if tables:
+        statements.append(f"GRANT USAGE ON SCHEMA {quote(plan.schema)} TO {quote(role)}")
+        statements.append(f"GRANT SELECT ON {tables} TO {quote(role)}")
+    # Views of SQLite cannot be written to.
+    views = _views(cursor, plan)
+    if views:
+        statements.append(f"GRANT SELECT ON {', '.join(views)} TO {quote(role)}")
+    return statements
+
+
+def _writing(cursor: Any, plan: Plan, role: str) -> list[str]:
+    statements: list[str] = []
+    tables = _tables(cursor, plan)
+    if tables:
+        statements.append(f"GRANT {_WRITES} ON {tables} TO {quote(role)}")
+    sequences = _sequences(cursor, plan)
+    if sequences:
+        statements.append(f"GRANT USAGE, SELECT ON SEQUENCE {', '.join(sequences)} TO {quote(role)}")
+    return statements
+
+
+def _may_read(cursor: Any, plan: Plan, role: str) -> bool:
+    names = [qualified(plan.schema, table.target) for table in plan.tables] + _views(cursor, plan)
+    cursor.execute(
+        "SELECT bool_and(has_table_privilege(%s, name, 'SELECT')) AND has_schema_privilege(%s, %s, 'USAGE')"
+        " FROM unnest(%s::text[]) name",
+        (role, role, plan.schema, names),
+    )
+    return bool(cursor.fetchone()[0])
+
+
+def _in_use(cursor: Any, plan: Plan, role: str) -> str:
+    noted: bytes = cursor.mogrify(
+        f"UPDATE {OWN}.migration SET in_use_since = coalesce(in_use_since, now() AT TIME ZONE 'UTC'),"
+        # What was counted at the first opening stays: a rollback that was called off opens once more.
+        " application_role = %s, written = coalesce(written, %s), was_in_use = true WHERE name = %s",
+        (role, json.dumps(_written(cursor)), plan.name),
+    )
+    return noted.decode()
 
 
 def close_access(connection: Any, plan: Plan, check_mode: bool = False) -> list[str]:
@@ -64,19 +140,14 @@ def close_access(connection: Any, plan: Plan, check_mode: bool = False) -> list[
             role = role_in_use(cursor, plan)
             if role is None:
                 return []
-            tables = _tables(cursor, plan)
-            statements = [
-                f"LOCK TABLE {tables} IN EXCLUSIVE MODE",
-                f"REVOKE {_WRITES} ON {tables} FROM {quote(role)}",
-            ]
+            lock = f"LOCK TABLE {closing_lock(cursor, plan)} IN EXCLUSIVE MODE"
+            revoke, noted = closing(cursor, plan, role)
+            statements = [lock, revoke]
             if not check_mode:
                 cursor.execute("SELECT set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))
-                for statement in statements:
+                for statement in (*statements, noted):
                     cursor.execute(statement)
-                cursor.execute(
-                    f"UPDATE {OWN}.migration SET in_use_since = NULL, application_role = NULL WHERE name = %s",
-                    (plan.name,),
-                )
+                record.closed(cursor, plan.name)
     except connection.Error as error:
         raise explain(error, "PostgreSQL cannot be closed to writes of the application") from None
     return statements

@@ -221,6 +221,10 @@ class ReplicationLock:
         self._file.flush()
         return self
 
+    def fileno(self) -> int:
+        """The file that is locked: a process that inherits it keeps the lock until both have closed it."""
+        return int(self._file.fileno())
+
     def __exit__(self, *_: object) -> None:
         self._file.close()
 

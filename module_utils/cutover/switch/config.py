@@ -55,7 +55,7 @@ class Config:
         """The kinds of requests that are held, and waited for."""
         return ("read", "write") if self.hold == "all" else ("write",)
 
-    def attempt(self, number: int) -> str:
+    def attempt(self, number: str) -> str:
         """The identifier of one attempt, which is the fence's too."""
         return f"{self.run}{_MARK}{number}"
 

@@ -1,18 +1,309 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The way from SQLite to PostgreSQL."""
+"""The way from SQLite to PostgreSQL.
+
+The decision is the COMMIT of SQLite's fence. Before it PostgreSQL has committed everything that SQLite holds, and a
+snapshot of PostgreSQL is kept open, under which all rows are compared once the application is at work again.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sqlite3
+import time
 from typing import Any
 
+from .. import access, checksum
+from ..capture import changes
+from ..capture.guard import Guard
+from ..errors import CutoverError
+from ..follow import position as follow_position
+from ..follow.apply import Applied, Applier, NeedsMore
+from ..follow.sequences import set_sequences
+from ..reverse.replay import Replayer, open_source
+from ..source import fence
+from ..source.connect import ERRORS, explain, open_readonly, open_writable
+from ..target.connect import connect
+from . import critical, gate, record, steps
+from .clock import NotNow, Took
 from .config import Config
+from .critical import Decided, Hold
+from .proxy import BLUE, GREEN, Proxies
+from .target import applying, limit
+
+#: Entries of the log in one step of catching up; in the drain there is no limit.
+_BATCH = 2000
+_EVERYTHING = 2**31
+_NICE = 10
 
 
 def run(config: Config) -> dict[str, Any]:
     """Switch the application to PostgreSQL.
 
-    Returns {direction, attempt, hold_ms, waited_ms, drained, drain_ms, verify_ms, fence_ms, open_ms, route_ms, attempts,
-    off: why earlier attempts were called off, verified: what ``checksum.verify`` returns, or None}.
-    Raises CutoverError; the application is on SQLite then, unless the message says that PostgreSQL was decided.
+    Returns {direction, attempt, hold_ms, held_ms, waited_ms, locked_ms, drained, drain_ms, verify_ms, commit_ms, fence_ms,
+    open_ms, route_ms, attempts, off: why earlier attempts were called off, by, settled, notes, verified: what
+    ``checksum.verify`` returns, None when it was not asked for or an earlier engine's switch was only finished}.
+    drained: rows. Times are in milliseconds; hold_ms is from the first proxy's hold to the last one's release.
+    Raises CutoverError; the application is on SQLite then, unless the message says that the switch is decided.
     """
-    raise NotImplementedError
+    way = Forward(config)
+
+    def after() -> dict[str, Any]:
+        wanted = config.verify and way.snapshot
+        return {"verified": _compare(config, way.snapshot) if wanted else None}
+
+    with contextlib.closing(way.keeper):
+        return critical.run(config, way, after)
+
+
+def verify(config: Config) -> dict[str, Any]:
+    """Compare all rows although the switch's own snapshot is gone: under one in which everything has been replayed.
+
+    Returns what ``checksum.verify`` returns. Raises Locked while the replication is at work, and as a replay does.
+    """
+    found: list[dict[str, Any]] = []
+    with critical.alone(config):
+        replayer = Replayer(config.plan)
+        source = open_source(config.source_path)
+        target = applying(config.target_url)
+        try:
+            target.set_session(isolation_level="REPEATABLE READ")
+            while replayer.batch(source, target, _BATCH).more:
+                pass
+            replayer.batch(source, target, _EVERYTHING, lambda name: found.append(_compare(config, name)))
+        finally:
+            source.close()
+            target.close()
+    return found[-1]
+
+
+def _compare(config: Config, snapshot: str) -> dict[str, Any]:
+    # It gives way to the application's own processes.
+    os.nice(_NICE)
+    return checksum.verify(
+        config.source_path, config.target_url, config.plan, config.workers, config.progress_file, snapshot=snapshot
+    )
+
+
+class Keeper:
+    """The transaction that keeps the exported snapshot, open until the comparison is over."""
+
+    def __init__(self) -> None:
+        self._connection: Any = None
+
+    def connect(self, url: str) -> Any:
+        """Its connection, at rest."""
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(url)
+            self._connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        self._connection.rollback()
+        return self._connection
+
+    def export(self) -> str:
+        """Take a snapshot of everything that is committed now."""
+        with self._connection.cursor() as cursor:
+            cursor.execute("SELECT pg_export_snapshot()")
+            name: str = cursor.fetchone()[0]
+        return name
+
+    def close(self) -> None:
+        """Let the snapshot go."""
+        if self._connection is not None:
+            self._connection.close()
+
+
+class Forward:
+    """The steps of this way; see ``critical.Way``."""
+
+    direction = "forward"
+    leaves = BLUE
+    enters = GREEN
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.keeper = Keeper()
+        self.snapshot = ""
+        self._guard = Guard(config.source_path, config.plan)
+        self._applier = Applier(config.plan)
+        self._source: sqlite3.Connection | None = None
+        self._target: Any = None
+        self._opener: Any = None
+        self._capture_id = ""
+        self._schema = -1
+        self._fence: list[str] = []
+        self._opening = ""
+        self._drained = 0
+
+    # ---- before the hold
+
+    def ready(self, attempt: str, proxies: Proxies) -> None:
+        """Catch up until what waits fits into the hold, pass the gate, prepare the statements."""
+        self.snapshot = ""
+        self._connect()
+        gate.require(gate.forward(self.config, proxies), "the switch to PostgreSQL")
+        assert self._source is not None
+        self._prepare(attempt)
+        try:
+            self._catch_up()
+        except self._target.Error as error:
+            raise gate.broken(error) from None
+        except ERRORS as error:
+            raise explain(self.config.source_path, error) from None
+        self.keeper.connect(self.config.target_url)
+
+    def _connect(self) -> None:
+        if self._source is None:
+            # Of one connection the engine needs undecoded values; the fence's statements are read on another.
+            self._source = open_writable(self.config.source_path)
+            self._source.text_factory = bytearray
+            # A checkpoint in the middle of the hold would only lengthen it; the next writer makes it.
+            self._source.execute("PRAGMA wal_autocheckpoint = 0")
+        if self._target is None or self._target.closed:
+            self._target = applying(self.config.target_url)
+        if self._opener is None or self._opener.closed:
+            self._opener = connect(self.config.target_url, autocommit=True, settings={"synchronous_commit": "on"})
+
+    def _prepare(self, attempt: str) -> None:
+        reader = open_readonly(self.config.source_path)
+        try:
+            self._schema = _schema_version(reader)
+            self._fence = fence.statements(reader, self.config.source_path, attempt)
+        except ERRORS as error:
+            raise explain(self.config.source_path, error) from None
+        finally:
+            reader.close()
+        try:
+            with self._target, self._target.cursor() as cursor:
+                record.prepare(cursor, self.config.name)
+                found = follow_position.read(cursor)
+                opening = access.prepare_opening(cursor, self.config.plan, self.config.application_role)
+                noted = record.noting(cursor, self.config.name, attempt, "target", attempt)
+        except self._target.Error as error:
+            raise gate.broken(error) from None
+        assert found is not None
+        self._capture_id = found.capture_id
+        # The record first: whoever settles waits for its lock.
+        self._opening = f"{noted};\n{opening.sql}"
+
+    def _catch_up(self) -> None:
+        """Apply what waits until the next round, and so the drain, takes less than half of the budget."""
+        until = time.monotonic() + self.config.catch_up_seconds
+        size = _BATCH
+        while True:
+            began = time.monotonic()
+            try:
+                logged, more = self._round(size)
+            except NeedsMore:
+                self._target.rollback()
+                size *= 4
+                continue
+            spent_ms = (time.monotonic() - began) * 1000
+            if not more and spent_ms <= self.config.budget_ms / 2:
+                return
+            if time.monotonic() > until:
+                raise CutoverError(
+                    f"for {self.config.catch_up_seconds:.0f} s the changes of the application came as fast as they are applied: "
+                    f"the last {logged} took {spent_ms:.0f} ms, which must be less than half of the hold's budget of "
+                    f"{self.config.budget_ms} ms. Try at a quieter time, or give it a larger budget."
+                )
+
+    def _round(self, size: int) -> tuple[int, bool]:
+        """Apply one batch with all that the drain does; (entries, whether more wait)."""
+        assert self._source is not None
+        self._source.execute("BEGIN")
+        try:
+            with self._target.cursor() as cursor:
+                applied, logged = self._apply(cursor, size, True, Took())
+            self._target.commit()
+            more = changes.count(self._source, applied.through) > 0
+        except BaseException:
+            self._target.rollback()
+            raise
+        finally:
+            if self._source.in_transaction:
+                self._source.execute("ROLLBACK")
+        return logged, more
+
+    def _apply(self, cursor: Any, size: int, may_rebuild: bool, took: Took) -> tuple[Applied, int]:
+        assert self._source is not None
+        self._guard.check(self._source)
+        stands = follow_position.read(cursor, lock=True)
+        if stands is None or stands.capture_id != self._capture_id:
+            raise CutoverError("PostgreSQL's position in the change log has gone: somebody has copied anew. Run again.")
+        with took.step("drain_ms"):
+            found = changes.read(self._source, self.config.plan, stands.position, size)
+            applied = self._applier.apply(self._source, cursor, found, may_rebuild)
+        with took.step("verify_ms"):
+            self._applier.verify(self._source, cursor, applied)
+        with took.step("drain_ms"):
+            set_sequences(self._source, cursor, self.config.plan)
+            follow_position.advance(cursor, stands.capture_id, found.through)
+        return applied, found.logged
+
+    # ---- in the hold
+
+    def waits(self) -> tuple[list[Any], list[sqlite3.Connection]]:
+        """What the watchdog may break off."""
+        assert self._source is not None
+        return [self._target, self.keeper.connect(self.config.target_url)], [self._source]
+
+    def decide(self, attempt: str, hold: Hold) -> None:
+        """Lock SQLite, drain, fence."""
+        source, clock, took = self._source, hold.clock, hold.took
+        assert source is not None
+        with took.step("locked_ms"):
+            source.execute(f"PRAGMA busy_timeout = {clock.left_ms()}")
+            source.execute("BEGIN IMMEDIATE")
+        steps.reached("locked")
+        if _schema_version(source) != self._schema:
+            raise NotNow("the structure of the source changed while the switch was prepared")
+        with self._target.cursor() as cursor:
+            limit(cursor, clock.left_ms())
+            applied, _ = self._apply(cursor, _EVERYTHING, False, took)
+        clock.check("the last changes were applied too late")
+        with took.step("commit_ms"):
+            self._target.commit()
+            self.snapshot = self.keeper.export()
+        self._drained = applied.rows
+        steps.reached("drained")
+        with took.step("fence_ms"):
+            for statement in self._fence:
+                source.execute(statement)
+            steps.reached("fencing")
+            hold.point_of_no_return()
+            try:
+                source.execute("COMMIT")
+            except ERRORS as error:
+                # A COMMIT that fails leaves its transaction open, or has rolled it back. To be read, not guessed.
+                raise Decided(f"SQLite did not take the fence: {error}") from None
+        steps.reached("fenced")
+
+    def undo(self) -> None:
+        """Leave no transaction open."""
+        with contextlib.suppress(*ERRORS):
+            if self._source is not None and self._source.in_transaction:
+                self._source.execute("ROLLBACK")
+        with contextlib.suppress(Exception):
+            self._target.rollback()
+
+    def open(self, attempt: str, took: Took) -> None:
+        """Let the application write to PostgreSQL."""
+        with took.step("open_ms"), self._opener.cursor() as cursor:
+            # Several statements in one command are one transaction and one round trip.
+            cursor.execute(self._opening)
+
+    # ---- after it
+
+    def result(self) -> dict[str, Any]:
+        """Rows that were drained."""
+        return {"drained": self._drained}
+
+    def close(self) -> None:
+        """Close the connections, not that of the snapshot."""
+        for connection in (self._source, self._target, self._opener):
+            if connection is not None:
+                connection.close()
+
+
+def _schema_version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA schema_version").fetchone()[0])

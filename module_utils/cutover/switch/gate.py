@@ -3,11 +3,189 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sqlite3
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+from .. import service
+from ..capture import changes
+from ..capture.guard import Guard
+from ..capture.install import inspect
+from ..errors import CutoverError, TargetError
+from ..follow import position as follow_position
+from ..follow import state as states
+from ..journal import state_dir
+from ..reverse import capture as reverse_capture
+from ..reverse import loss
+from ..source import fence
+from ..source.connect import ERRORS, explain, open_readonly
+from ..target.connect import connect
+from ..target.connect import explain as explain_target
+from . import record
 from .config import Config
+from .proxy import BLUE, GREEN, Proxies, ProxyError
+
+Answer = TypeVar("Answer")
+#: Milliseconds of a hold that do not depend on what waits: proxies, commits, the fence.
+_FIXED_MS = 15.0
+#: Milliseconds for each change that waits, where nothing was measured.
+_EACH_MS = 0.25
 
 
 def check(config: Config, direction: str = "forward") -> dict[str, Any]:
-    """{refused: [what stands in the way], predicted_hold_ms, waiting: changes}; changes nothing."""
-    raise NotImplementedError
+    """{refused: [what stands in the way], predicted_hold_ms, waiting: changes}; changes nothing.
+
+    While the replication runs, what waits is what it has not carried at this moment.
+    """
+    with Proxies(config.proxies) as proxies:
+        refused = forward(config, proxies) if direction == "forward" else back(config, proxies)
+    waiting = _waiting(config, direction)
+    last = states.read(service.state_file(state_dir(config.name, config.state_dir)))
+    predicted = last.predicted_hold_ms if last is not None else None
+    if predicted is None:
+        predicted = (waiting or 0) * _EACH_MS
+    predicted += _FIXED_MS
+    if predicted > config.budget_ms / 2:
+        refused.append(
+            f"the hold would take about {predicted:.0f} ms, more than half of its budget of {config.budget_ms} ms "
+            f"({waiting} changes wait)"
+        )
+    return {"refused": refused, "predicted_hold_ms": round(predicted, 1), "waiting": waiting}
+
+
+def require(reasons: list[str], what: str) -> None:
+    """Raise CutoverError with all reasons, unless there are none."""
+    if reasons:
+        raise CutoverError(f"{what} is not begun, nothing was held or changed: {'; '.join(reasons)}.")
+
+
+def broken(error: BaseException) -> TargetError:
+    """The TargetError for what PostgreSQL said while a switch was prepared."""
+    return explain_target(error, "The switch is not begun")
+
+
+def forward(config: Config, proxies: Proxies) -> list[str]:
+    """What stands in the way of a switch to PostgreSQL. Raises CutoverError when it cannot be found out."""
+    reasons = [] if config.verified else ["not all rows have been proved at a known position (run the proof first)"]
+    reasons += _proxies(proxies, leaves=BLUE, enters=GREEN)
+    capture_id = _on_source(config, lambda source: _forward_source(config, source, reasons))
+    return reasons + _on_target(config, lambda cursor: _forward_target(config, cursor, capture_id))
+
+
+def back(config: Config, proxies: Proxies) -> list[str]:
+    """What stands in the way of going back to SQLite. Raises CutoverError when it cannot be found out."""
+    reasons = _proxies(proxies, leaves=GREEN, enters=BLUE)
+    standing = _on_source(config, fence.fence_id)
+    if standing is None:
+        return [*reasons, "SQLite takes writes, so the application is not on PostgreSQL alone"]
+
+    def ask(cursor: Any) -> list[str]:
+        found = _may_write(cursor)
+        noted = record.read(cursor, config.name)
+        if noted is None or noted.fence != standing or noted.side != "target":
+            return [*found, f"by PostgreSQL's record the application was not switched to it by the fence {standing}"]
+        judged = _on_source(config, lambda source: loss.judge(source, cursor, config.plan))
+        return found + list(judged["why"])
+
+    return reasons + _on_target(config, ask)
+
+
+def _forward_source(config: Config, source: sqlite3.Connection, reasons: list[str]) -> str | None:
+    standing = fence.fence_id(source)
+    if standing is not None:
+        reasons.append(f"the source is closed to writes already (fence {standing})")
+    capture = inspect(source)
+    if capture is None:
+        reasons.append("the source does not log its changes: the capture is not installed, or was dropped")
+        return None
+    source.execute("BEGIN")
+    try:
+        Guard(config.source_path, config.plan).check(source)
+    except CutoverError as error:
+        reasons.append(error.message)
+    finally:
+        if source.in_transaction:
+            source.execute("ROLLBACK")
+    return capture.id
+
+
+def _forward_target(config: Config, cursor: Any, capture_id: str | None) -> list[str]:
+    reasons = _may_write(cursor)
+    cursor.execute("SELECT rolcanlogin FROM pg_roles WHERE rolname = %s", (config.application_role,))
+    row = cursor.fetchone()
+    if row is None:
+        reasons.append(f"PostgreSQL has no role {config.application_role} for the application")
+    elif not row[0]:
+        reasons.append(f"the application's role {config.application_role} may not log in to PostgreSQL")
+    stands = follow_position.read(cursor)
+    if stands is None:
+        reasons.append("PostgreSQL does not know its position in the change log: the copy is not followed")
+    elif capture_id is not None and stands.capture_id != capture_id:
+        reasons.append(
+            f"PostgreSQL followed the change log {stands.capture_id}, the source has {capture_id} now: copy anew"
+        )
+    if stands is not None:
+        reasons += [f"the way back is not ready: {reason}" for reason in reverse_capture.problems(cursor, config.plan)]
+    return reasons
+
+
+def _may_write(cursor: Any) -> list[str]:
+    cursor.execute("SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean")
+    replica, read_only = cursor.fetchone()
+    if replica:
+        return ["PostgreSQL is a replica, which takes no writes"]
+    return ["PostgreSQL is read-only (default_transaction_read_only)"] if read_only else []
+
+
+def _proxies(proxies: Proxies, leaves: str, enters: str) -> list[str]:
+    try:
+        proxies.check()
+        reasons = list(proxies.unhealthy(enters))
+        for state in proxies.state():
+            if "error" in state:
+                reasons.append(str(state["error"]))
+            elif state["route"] != leaves:
+                reasons.append(f"{state['name']}: requests go to {state['route']}, not to {leaves}")
+            elif state["maintenance"] != "off":
+                reasons.append(f"{state['name']}: maintenance is {state['maintenance']}")
+    except ProxyError as error:
+        return [error.message]
+    return reasons
+
+
+def _waiting(config: Config, direction: str) -> int | None:
+    if direction != "forward":
+        return _on_target(config, _outbox)
+    stands = _on_target(config, follow_position.read)
+    if stands is None:
+        return None
+    return _on_source(config, lambda source: changes.count(source, stands.position))
+
+
+def _outbox(cursor: Any) -> int | None:
+    cursor.execute("SELECT to_regclass(%s)", (reverse_capture.OUTBOX,))
+    if cursor.fetchone()[0] is None:
+        return None
+    cursor.execute(f"SELECT count(*) FROM {reverse_capture.OUTBOX}")
+    return int(cursor.fetchone()[0])
+
+
+def _on_source(config: Config, ask: Callable[[sqlite3.Connection], Answer]) -> Answer:
+    source = open_readonly(config.source_path)
+    try:
+        return ask(source)
+    except ERRORS as error:
+        raise explain(config.source_path, error) from None
+    finally:
+        source.close()
+
+
+def _on_target(config: Config, ask: Callable[[Any], Answer]) -> Answer:
+    connection = connect(config.target_url)
+    try:
+        with connection, connection.cursor() as cursor:
+            return ask(cursor)
+    except connection.Error as error:
+        raise broken(error) from None
+    finally:
+        connection.close()

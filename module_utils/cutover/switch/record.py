@@ -14,6 +14,7 @@ CREATE = (
     f"CREATE TABLE IF NOT EXISTS {TABLE} (name text PRIMARY KEY, fence text, side text NOT NULL"
     " CHECK (side IN ('source', 'target')), by text, at timestamp NOT NULL)"
 )
+_NOTE = f"UPDATE {TABLE} SET fence = %s, side = %s, by = %s, at = now() AT TIME ZONE 'UTC' WHERE name = %s"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,17 @@ def read(cursor: Any, name: str, lock: bool = False) -> Record | None:
 
 def note(cursor: Any, name: str, fence: str, side: str, by: str) -> None:
     """Record a decision inside its transaction."""
-    cursor.execute(
-        f"UPDATE {TABLE} SET fence = %s, side = %s, by = %s, at = now() AT TIME ZONE 'UTC' WHERE name = %s",
-        (fence, side, by, name),
-    )
+    cursor.execute(_NOTE, (fence, side, by, name))
+
+
+def closed(cursor: Any, name: str) -> None:
+    """Record that a rollback in a maintenance window has closed PostgreSQL."""
+    cursor.execute("SELECT to_regclass(%s)", (TABLE,))
+    if cursor.fetchone()[0] is not None:
+        cursor.execute(f"UPDATE {TABLE} SET side = 'source' WHERE name = %s", (name,))
+
+
+def noting(cursor: Any, name: str, fence: str, side: str, by: str) -> str:
+    """The statement that records a decision, to be run later together with what it decides."""
+    statement: bytes = cursor.mogrify(_NOTE, (fence, side, by, name))
+    return statement.decode()

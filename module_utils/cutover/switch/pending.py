@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The attempt that is under way, in a file, and the journal's event when it is over.
+
+The file says which attempt the journal still has to hear of; which side won is never read from it, but from SQLite's
+fence and PostgreSQL's record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from ..journal import Journal
+from ..stage import stage
+
+_FILE = "switch.json"
+#: The journal's phase for each outcome.
+PHASES = {"forward": "switched_online", "back": "switched_back", "nothing": "switch_off"}
+
+
+@dataclass(frozen=True)
+class Pending:
+    """direction: ``forward`` or ``back``."""
+
+    attempt: str
+    direction: str
+
+
+def begin(folder: str, pending: Pending) -> None:
+    """Note durably that an attempt begins."""
+    path = os.path.join(folder, _FILE)
+    temporary = f"{path}.{os.getpid()}"
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        json.dump({"attempt": pending.attempt, "direction": pending.direction}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def read(folder: str) -> Pending | None:
+    """The attempt of which the journal has not heard yet: by the file, else by the journal's own opening of one."""
+    with (
+        contextlib.suppress(OSError, ValueError, TypeError),
+        open(os.path.join(folder, _FILE), encoding="utf-8") as file,
+    ):
+        return Pending(**json.load(file))
+    current = stage(Journal(folder).events())[0]
+    if current in ("deciding", "deciding_back"):
+        return Pending("", "forward" if current == "deciding" else "back")
+    return None
+
+
+def end(folder: str, run: str, outcome: str, detail: dict[str, Any]) -> None:
+    """Tell the journal how the attempt ended, once, and forget it."""
+    journal = Journal(folder)
+    told = [
+        event
+        for event in journal.events()
+        if event["event"] == "phase" and event["phase"] in PHASES.values() and event["state"] == "done"
+    ]
+    attempt = detail.get("attempt")
+    if not attempt or all(event["detail"].get("attempt") != attempt for event in told):
+        journal.append("phase", run, phase=PHASES[outcome], state="done", detail=detail)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(folder, _FILE))

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sessions of PostgreSQL that the critical section works with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..target.connect import connect
+
+#: The rows that the engine applies are not captured for the way back; what is committed here is on disk.
+_SETTINGS = {"pgcutover.applying": "on", "synchronous_commit": "on"}
+
+
+def applying(url: str, durable: bool = True) -> Any:
+    """A session whose changes the reverse capture passes over; not in autocommit."""
+    return connect(url, settings=_SETTINGS if durable else {**_SETTINGS, "synchronous_commit": "off"})
+
+
+def limit(cursor: Any, milliseconds: int) -> None:
+    """Let the statements of this transaction wait for locks, and last, no longer. Takes no snapshot."""
+    cursor.execute(f"SET LOCAL lock_timeout TO {int(milliseconds)}; SET LOCAL statement_timeout TO {int(milliseconds)}")
