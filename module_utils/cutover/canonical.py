@@ -189,8 +189,11 @@ class _Uuids(dict[int, bytes]):
     def __init__(self, codec: UuidKey) -> None:
         super().__init__()
         self._start = codec.hashed()
+        self._given = codec.given
 
     def __missing__(self, value: int) -> bytes:
+        if value in self._given:
+            return UUID(self._given[value]).bytes
         sha1 = self._start.copy()
         sha1.update(b"%d" % value)
         whole = bytearray(sha1.digest()[:16])

@@ -17,14 +17,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain, repeat
 from typing import Any
+from uuid import UUID
 
-from .codecs.keys import Fields
+from .codecs.keys import GIVEN, Fields
 from .errors import Unfit
 from .packer import COPY_HEADER, COPY_TRAILER
 from .plan.codec import codec_of
 from .plan.model import Plan, PlanColumn, PlanTable
 from .plan.names import too_long
 from .ranges import Range, read
+from .source.describe import OWN_PREFIX
 from .source.sqltokens import quote as quote_source
 from .target.catalog import OWN_SCHEMA
 from .target.connect import qualified, quote
@@ -32,6 +34,9 @@ from .target.connect import qualified, quote
 #: Keys that rows refer to and no row has: table, integer, UUID.
 ORPHANS = qualified(OWN_SCHEMA, "orphan_ids")
 CREATE_ORPHANS = f"CREATE TABLE IF NOT EXISTS {ORPHANS} (key_of text, old bigint, new text, PRIMARY KEY (key_of, old))"
+
+#: In the source: integers given on the way back. A row without UUID: the highest ever used in its table.
+GIVEN_IDS = OWN_PREFIX + "given_ids"
 
 _OLD = struct.Struct(">hiq").pack
 
@@ -188,6 +193,24 @@ def old_keys(cursor: Any, plan: Plan, table: str, uuids: Sequence[str]) -> dict[
         (list(uuids), table, list(uuids)),
     )
     return dict(cursor.fetchall())
+
+
+def load_given(source: Any, plan: Plan) -> None:
+    """Let the codecs of this process know the integers that a way back gave to rows made in PostgreSQL.
+
+    The source keeps them, because it has the rows. To be called before rows of ``source`` are packed or digested.
+    """
+    for table in mapped(plan):
+        GIVEN.setdefault(UUID(_own(table).key_namespace), {}).clear()
+    found = source.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", (GIVEN_IDS,)).fetchone()[0]
+    if not found:
+        return
+    keys = {table.name.encode(): UUID(_own(table).key_namespace) for table in mapped(plan)}
+    for name, number, uuid in source.execute(
+        f"SELECT CAST(key_of AS BLOB), id, CAST(uuid AS BLOB) FROM {GIVEN_IDS} WHERE uuid IS NOT NULL"
+    ):
+        if name in keys:
+            GIVEN[keys[name]][number] = uuid.decode()
 
 
 def restore_sql(column: PlanColumn, expression: str) -> str:

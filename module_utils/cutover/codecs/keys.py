@@ -25,6 +25,11 @@ _VARIANTS = bytes(byte & 0x3F | 0x80 for byte in range(256))
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
+#: By namespace, the integers that rows made in PostgreSQL were given on the way back, with the UUIDs that they have there:
+#: these do not follow from the integer. Filled by ``idmap.load_given``.
+GIVEN: dict[UUID, dict[int, str]] = {}
+
+
 def _hashed(namespace: UUID) -> Any:
     """SHA-1 that has taken in the namespace; copies of it take in a key."""
     return hashlib.sha1(namespace.bytes, usedforsecurity=False)
@@ -38,8 +43,17 @@ class Fields(dict[int, bytes]):
         self._namespace = namespace.bytes
         self._prefix = _hashed(namespace)
         self._as_text = as_text
+        self._given = GIVEN.setdefault(namespace, {})
+
+    def _field(self, text: str) -> bytes:
+        """The field of a UUID as PostgreSQL has it."""
+        raw = text.encode() if self._as_text else UUID(text).bytes
+        return length(len(raw)) + raw
 
     def __missing__(self, value: int) -> bytes:
+        if value in self._given:
+            # Not remembered: there are few.
+            return self._field(self._given[value])
         state = self._prefix.copy()
         state.update(b"%d" % value)
         whole = (int.from_bytes(state.digest()[:16], "big") & _KEEP) | _SET
@@ -67,6 +81,8 @@ class Fields(dict[int, bytes]):
         for at in range(16):
             fields[4 + at :: 20] = whole[at::20]
         self.update(zip(numbers, [field for (field,) in struct.iter_unpack("20s", fields)]))
+        if self._given:
+            self.update((n, self._field(self._given[n])) for n in numbers if n in self._given)
 
 
 class UuidKey(Codec):
@@ -82,6 +98,8 @@ class UuidKey(Codec):
     def __init__(self, namespace: UUID, of_text: bool = False) -> None:
         self._namespace = namespace
         self.of_text = of_text
+        #: Integers whose UUIDs do not follow from them.
+        self.given = GIVEN.setdefault(namespace, {})
 
     def hashed(self) -> Any:
         """SHA-1 that has taken in the table's namespace."""
@@ -97,10 +115,13 @@ class UuidKey(Codec):
 
     def canonical(self, type_name: str, rules: Rules = ()) -> Canonical:
         # From the hexadecimal digits, apart from the arithmetic of ``fields``.
-        prefix, number, sha1, variant = self._namespace.bytes, self._number, hashlib.sha1, _VARIANT
+        prefix, sha1, variant, given = self._namespace.bytes, hashlib.sha1, _VARIANT, self.given
 
         def text(value: Stored) -> bytes:
-            h = sha1(prefix + b"%d" % number(value), usedforsecurity=False).hexdigest()
+            number = self._number(value)
+            if number in given:
+                return given[number].encode()
+            h = sha1(prefix + b"%d" % number, usedforsecurity=False).hexdigest()
             return f"{h[:8]}-{h[8:12]}-5{h[13:16]}-{variant[h[16]]}{h[17:20]}-{h[20:32]}".encode()
 
         return text

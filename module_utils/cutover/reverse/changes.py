@@ -44,7 +44,7 @@ class Waiting:
 def waiting(cursor: Any) -> Waiting:
     """What waits to go back."""
     cursor.execute(
-        f"SELECT (SELECT count(*) FROM (SELECT FROM {OUTBOX} LIMIT {COUNTED}) AS some),"
+        f"SELECT (SELECT count(*) FROM (SELECT FROM {OUTBOX} LIMIT {COUNTED}) AS counted),"
         f" (SELECT extract(epoch FROM clock_timestamp() - at)::float8 FROM {OUTBOX} ORDER BY seq LIMIT 1)"
     )
     count, seconds = cursor.fetchone()

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An application that was switched to PostgreSQL: copied, captured, fenced, let in; and the way back."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+
+from cutover import checksum
+from cutover.access import open_access
+from cutover.plan.model import Plan
+from cutover.reverse import capture
+from cutover.reverse.changes import waiting
+from cutover.reverse.replay import Replayed, Replayer, open_source
+from cutover.source.fence import raise_fence
+from cutover.target.connect import connect
+from support import engine, existing
+from support.independent import execute, fetch
+from support.postgres import Cluster
+
+
+def application_role(postgres: Cluster, database: str) -> tuple[str, str]:
+    """A new role without any right in the owner's ``database``, and its URL."""
+    name, password = f"app_{secrets.token_hex(4)}", secrets.token_hex(8)
+    execute(postgres.superuser_url(), f"CREATE ROLE {name} LOGIN PASSWORD '{password}'")
+    return name, postgres.url(name, password, database.rpartition("/")[2])
+
+
+@dataclass
+class Switched:
+    """source: the fenced file. owner, app: URLs of the engine's and the application's role."""
+
+    source: Path
+    owner: str
+    app: str
+    plan: Plan
+    replayer: Replayer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.replayer = Replayer(self.plan)
+
+    def run(self, *statements: str) -> None:
+        """The application runs statements, in one transaction."""
+        execute(self.app, *statements)
+
+    def read(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Rows of the source."""
+        with closing(sqlite3.connect(self.source)) as connection:
+            return connection.execute(query, values).fetchall()
+
+    def target(self, query: str) -> list[tuple[Any, ...]]:
+        """Rows of PostgreSQL."""
+        return fetch(self.owner, query)
+
+    def waiting(self) -> int:
+        """Entries in the outbox."""
+        with closing(connect(self.owner, autocommit=True)) as connection, connection.cursor() as cursor:
+            return waiting(cursor).count
+
+    def replay(self, limit: int = 1_000) -> Replayed:
+        """Replay everything that waits now, ``limit`` entries at a time; the sum of it."""
+        whole = Replayed()
+        with closing(open_source(str(self.source))) as source, closing(connect(self.owner)) as target:
+            while True:
+                one = self.replayer.batch(source, target, limit)
+                whole.logged += one.logged
+                whole.written += one.written
+                whole.deleted += one.deleted
+                if not one.more:
+                    return whole
+
+    def prove(self) -> dict[str, Any]:
+        """Replay, then compare all rows under the last batch's snapshot, whatever is written meanwhile."""
+        results: list[dict[str, Any]] = []
+
+        def compare(snapshot: str) -> None:
+            results.append(checksum.verify(str(self.source), self.owner, self.plan, 1, snapshot=snapshot))
+
+        with closing(open_source(str(self.source))) as source, closing(connect(self.owner)) as target:
+            assert not self.replayer.batch(source, target, 10_000_000, compare).more
+        return results[0]
+
+    def assert_equal(self) -> None:
+        """Both sides hold the same rows, and the change log has nothing of the replay."""
+        result = self.prove()
+        assert result["differences"] == []
+        assert result["ok"]
+        assert self.waiting() == 0
+
+
+def switch(
+    postgres: Cluster,
+    path: Path,
+    owner: str,
+    overrides: Mapping[str, Any] | None = None,
+    ids: str = "keep",
+    tables: str = "derive",
+) -> Switched:
+    """Move a file to PostgreSQL, make the way back ready, fence the file and let a new role of the application in."""
+    if tables == "existing":
+        plan = existing.migrate(path, owner, overrides).plan
+    else:
+        plan, _ = engine.planned(path, overrides, ids=ids)
+        engine.create(owner, plan)
+        engine.copy(path, owner, plan, workers=1)
+        engine.finish(path, owner, plan, workers=1)
+    role, app = application_role(postgres, owner)
+    with closing(connect(owner)) as connection:
+        assert capture.install(connection, plan)
+        assert capture.install(connection, plan) == []
+        with connection, connection.cursor() as cursor:
+            assert capture.problems(cursor, plan) == []
+        raise_fence(str(path), "test-1")
+        _let_replays_pass(path)
+        open_access(connection, plan, role)
+    return Switched(path, owner, app, plan)
+
+
+def _let_replays_pass(path: Path) -> None:
+    """What the fence does itself where a way back is kept."""
+    with closing(sqlite3.connect(path)) as connection:
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'pg_cutover_replay'").fetchone():
+            return
+        connection.execute("CREATE TABLE pg_cutover_replay (open)")
+        rows = connection.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'pg\\_cutover\\_fence%' ESCAPE '\\'"
+        ).fetchall()
+        for name, sql in rows:
+            connection.execute(f'DROP TRIGGER "{name}"')
+            connection.execute(
+                sql.replace(" BEGIN SELECT", " WHEN NOT EXISTS (SELECT 1 FROM pg_cutover_replay) BEGIN SELECT")
+            )
+        connection.commit()
+
+
+@contextmanager
+def session(url: str) -> Iterator[Any]:
+    """A session of the application, in a transaction."""
+    with closing(psycopg2.connect(url)) as connection:
+        yield connection
