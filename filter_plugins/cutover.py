@@ -8,6 +8,22 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+_SWITCHED = (
+    "direction",
+    "attempt",
+    "attempts",
+    "off",
+    "hold_ms",
+    "waited_ms",
+    "drained",
+    "drain_ms",
+    "verify_ms",
+    "fence_ms",
+    "close_ms",
+    "open_ms",
+    "route_ms",
+)
+
 
 def differences(verified: dict[str, Any]) -> str:
     """One message for a comparison that failed: which tables, and the first places."""
@@ -46,6 +62,22 @@ def writes_text(counted: list[dict[str, Any]]) -> str:
     )
 
 
+def switched(result: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a critical section, for the journal and the report."""
+    return {name: result[name] for name in _SWITCHED if name in result}
+
+
+def switched_text(result: dict[str, Any]) -> str:
+    """The figures of a critical section in one line."""
+    to = "PostgreSQL" if result["direction"] == "forward" else "SQLite"
+    attempts = f" in attempt {result['attempts']}" if result.get("attempts", 1) > 1 else ""
+    return (
+        f"The application is on {to}{attempts}. Requests were held for {result['hold_ms']:.1f} ms: "
+        f"{result['waited_ms']:.1f} ms for those under way, {result['drain_ms']:.1f} ms for the last "
+        f"{result['drained']} changes."
+    )
+
+
 def redact(url: str) -> str:
     """A URL without its password, as the engine redacts it."""
     # The engine is a folder beside this one on the controller; Ansible does not put it on the path of plugins.
@@ -71,5 +103,7 @@ class FilterModule:
             "cutover_differences": differences,
             "cutover_writes": writes,
             "cutover_writes_text": writes_text,
+            "cutover_switched": switched,
+            "cutover_switched_text": switched_text,
             "cutover_redact": redact,
         }

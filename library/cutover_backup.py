@@ -23,10 +23,18 @@ options:
     description: The folder of the migration's state on this host.
     type: path
   kind:
-    description: Whether the copy is the C(backup) that is kept or the C(snapshot) that rows are copied from.
+    description:
+      - Whether the copy is the C(backup) that is kept, the C(snapshot) that rows are copied from, or the C(proof) that
+        PostgreSQL is compared with while it follows the source.
     type: str
-    choices: [backup, snapshot]
+    choices: [backup, snapshot, proof]
     default: backup
+  followed:
+    description:
+      - Keep a copy of an earlier state of the source if all changes since are in the source's change log, so that what was
+        copied from it can be brought up to date.
+    type: bool
+    default: false
   source_path:
     description: The SQLite file. Needed when I(state=present).
     type: path
@@ -78,6 +86,7 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.cutover.capture.reach import reaches
 from ansible.module_utils.cutover.journal import make_state_dir, state_dir
 from ansible.module_utils.cutover.lock import EngineLock
 from ansible.module_utils.cutover.source import backup
@@ -91,7 +100,8 @@ def main() -> None:
             **STATE,
             **LONG,
             "source_path": {"type": "path"},
-            "kind": {"type": "str", "choices": ["backup", "snapshot"], "default": "backup"},
+            "kind": {"type": "str", "choices": ["backup", "snapshot", "proof"], "default": "backup"},
+            "followed": {"type": "bool", "default": False},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
         required_if=[("state", "present", ["source_path"])],
@@ -104,12 +114,14 @@ def main() -> None:
         path = os.path.join(folder, f"{params['kind']}.sqlite")
         if params["state"] == "absent":
             return {"path": path, "changed": backup.remove(path, module.check_mode)}
+        source = params["source_path"]
+        keep = (lambda copy: reaches(source, copy)) if params["followed"] else None
         if module.check_mode:
-            return backup.backup(params["source_path"], path, check_mode=True)
+            return backup.backup(source, path, check_mode=True, keep=keep)
         make_state_dir(folder)
         # What a killed run left behind must not write into the same copy.
         with EngineLock(folder):
-            return backup.backup(params["source_path"], path, params["progress_file"])
+            return backup.backup(source, path, params["progress_file"], keep=keep)
 
     run(module, work)
 

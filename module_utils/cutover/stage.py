@@ -28,7 +28,8 @@ _STAGES: dict[tuple[str, str], str] = {
     ("capture", "started"): "capturing",
     ("follow", "started"): "following",
     ("switch_online", "started"): "deciding",
-    ("switched_online", "done"): "released",
+    ("switched_online", "done"): "switched_online",
+    ("blue_seal", "done"): "released",
     ("rollback_switch", "started"): "deciding_back",
     ("switched_back", "done"): "standby",
     ("switch_off", "done"): "following",
@@ -38,7 +39,7 @@ _STAGES: dict[tuple[str, str], str] = {
     ("finalize", "done"): "finalized",
 }
 #: From here on nothing re-opens the source by itself.
-COMMITTED = frozenset({"switching", "switched", "released", "leaving", "finalizing", "finalized"})
+COMMITTED = frozenset({"switching", "switched", "switched_online", "released", "leaving", "finalizing", "finalized"})
 #: A rollback that has opened the source and is not through: only rollback.yml can finish it.
 _RETURNING = frozenset({"rolling_back", "returned"})
 #: What is under way is an online cutover: capture stands on the source, and its change log must not be lost.
@@ -89,6 +90,11 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
         "the application is on PostgreSQL, still in maintenance",
         "run playbooks/cutover.yml again: it ends the maintenance",
         "free of loss until the application writes to PostgreSQL",
+    ),
+    "switched_online": (
+        "the application runs on PostgreSQL; the proof after the switch or what comes behind it is not finished",
+        "run playbooks/cutover.yml again: it finishes",
+        "free of loss",
     ),
     "released": (
         "the application runs on PostgreSQL",
@@ -196,6 +202,8 @@ def _counts(phase: str, current: str, before: list[dict[str, Any]]) -> bool:
         return current in ("capturing", "standby")
     if phase in ("switch_off", "switched_online"):
         return current in UNDECIDED
+    if phase == "blue_seal":
+        return current == "switched_online"
     if phase in ("copy", "verify"):
         return current not in _KEEP and position(before) is not None
     if phase == "rollback_maintenance":
@@ -211,11 +219,11 @@ def status(events: list[dict[str, Any]], retention_days: int) -> dict[str, Any]:
     current, since = stage(events)
     text, following, back = _TEXTS[current]
     online = is_online(events)
-    if online and current == "released":
+    if online and current in ("released", "switched_online"):
         back = "free of loss as long as what is written to PostgreSQL is carried back to SQLite"
     keep_until = None
     released = _released(events)
-    if released and current in ("released", "leaving"):
+    if released and current in ("switched_online", "released", "leaving"):
         keep_until = (_moment(released) + dt.timedelta(days=retention_days)).isoformat(timespec="seconds")
     return {
         "stage": current,
@@ -248,7 +256,7 @@ _ALLOWED: dict[str, tuple[frozenset[str], str]] = {
         "PostgreSQL does not follow the source, or an earlier attempt is not settled",
     ),
     "rollback_switch": (
-        frozenset({"released"}),
+        frozenset({"switched_online", "released"}),
         "the application does not run on PostgreSQL, or an earlier attempt is not settled",
     ),
     "call_off": (

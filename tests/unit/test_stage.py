@@ -156,7 +156,8 @@ def test_the_way_back_is_promised_from_the_release_on() -> None:
         ([*ONLINE, ("switch_online", "started")], "deciding"),
         ([*ONLINE, ("switch_online", "started"), ("switch_online", "failed")], "deciding"),
         ([*ONLINE, ("switch_online", "started"), ("switch_off", "done")], "following"),
-        ([*ONLINE, ("switch_online", "started"), ("switched_online", "done")], "released"),
+        ([*ONLINE, ("switch_online", "started"), ("switched_online", "done")], "switched_online"),
+        ([*ONLINE, ("switch_online", "started"), ("switched_online", "done"), "reverse", "blue_seal"], "released"),
         ([*ONLINE, "switch_online", ("switched_online", "done"), ("rollback_switch", "started")], "deciding_back"),
         (
             [

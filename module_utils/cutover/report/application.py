@@ -19,14 +19,22 @@ def application_on(outcome: object, tries: list[Attempt]) -> str:
     phases = {one.phase for one in tries}
     back = [one for one in tries if gives_the_source_back(one.phase)]
     if back:
-        ends = last_done(back, "put_back", "rollback_release")
-        if ends is not None and ends is last_of(back):
+        ends = last_done(back, "put_back", "rollback_release", "call_off")
+        if (ends is not None and ends is last_of(back)) or last_done(back, "switched_back") is not None:
             return SOURCE
         # A rollback that stopped while it counted has taken nothing from the application.
-        reached = phases & {"put_back", "rollback_put_back", "rollback_restart", "rollback_release"}
+        reached = phases & {"put_back", "rollback_put_back", "rollback_restart", "rollback_release", "call_off"}
+        switch = last_of(tries, "rollback_switch")
+        if switch is not None:
+            off = last_done(tries, "switch_off")
+            return TARGET if off is not None and off.order > switch.began else UNKNOWN
         return TARGET if back[0] is tries[0] and not reached else UNKNOWN
-    if last_done(tries, "release") is not None:
+    if last_done(tries, "release", "switched_online") is not None:
         return TARGET
+    switch = last_of(tries, "switch_online")
+    if switch is not None:
+        off = last_done(tries, "switch_off")
+        return SOURCE if off is not None and off.order > switch.began else UNKNOWN
     # Fenced and not put back, or in the middle of the switch: the application may be on neither.
     return UNKNOWN if phases & {"maintenance", "fence", "switch", "restart"} else SOURCE
 

@@ -84,6 +84,10 @@ def build(journal: object, plan: object, findings: object, context: Mapping[str,
             _last_detail(tries, "watch"),
             ("seconds", "requests", "errors", "p50_ms", "p95_ms", "max_ms"),
         ),
+        "critical_section": _pick_or_none(
+            _last_detail(tries, "switched_online") or _last_detail(tries, "switched_back"),
+            ("hold_ms", "waited_ms", "drained", "drain_ms", "attempts"),
+        ),
         "writes_left_behind": _writes_left_behind(tries),
         "way_back": {},
         "problems": [],
@@ -241,7 +245,7 @@ def _way_back(report: Mapping[str, Any], events: list[Event], context: Mapping[s
     if report["application_on"] != TARGET:
         return {"possible": False, "until": None, "loses_writes": None}
     # The release may be that of an earlier run: a refused rollback is still within its retention.
-    releases = [event.at for event in events if (event.phase, event.state) == ("release", "done")]
+    releases = [event.at for event in events if event.state == "done" and event.phase in ("release", "switched_online")]
     since, days = instant(releases[-1]) if releases else None, context.get("retention_days")
     until = None
     if since is not None and isinstance(days, (int, float)) and not isinstance(days, bool) and days >= 0:

@@ -78,6 +78,7 @@ def _page(report: Mapping[str, Any]) -> dict[str, Any]:
         "quarantined": _capped([one for one in report["quarantined"] if one["rows"]], _quarantined),
         "left_behind": _capped(report["writes_left_behind"], _left_behind),
         "watch": _watch(report["watch"]),
+        "critical_section": _critical_section(report["critical_section"]),
         "backup": _backup(report["backup"]),
         "before": describe(report["database_before"]),
         "after": describe(report["database_after"]),
@@ -262,6 +263,19 @@ def _watch(watch: Mapping[str, Any] | None) -> list[dict[str, str]]:
         ("median", milliseconds(watch["p50_ms"])),
         ("95 of 100 within", milliseconds(watch["p95_ms"])),
         ("slowest", milliseconds(watch["max_ms"])),
+    ]
+    return [{"label": label, "value": value} for label, value in told]
+
+
+def _critical_section(figures: Mapping[str, Any] | None) -> list[dict[str, str]]:
+    if not figures:
+        return []
+    told = [
+        ("requests held for", milliseconds(figures["hold_ms"])),
+        ("waited for requests under way", milliseconds(figures["waited_ms"])),
+        ("changes applied meanwhile", number(figures["drained"])),
+        ("time for these", milliseconds(figures["drain_ms"])),
+        ("attempts", number(figures["attempts"])),
     ]
     return [{"label": label, "value": value} for label, value in told]
 

@@ -12,12 +12,14 @@ _UNSUCCESSFUL = ("failed", "refused")
 #: Reports of these outcomes stand for themselves, whatever earlier runs left open.
 _ALONE = ("verified", "unchanged")
 #: Phases that change something. A run that came to a good end with one of them is where the next one starts.
-_CHANGES = frozenset(["schema", "fence", "copy", "indexes", "switch", "restart", "release", "finalize"])
+_CHANGES = frozenset(
+    ["schema", "fence", "copy", "indexes", "switch", "restart", "release", "capture", "switched_online", "finalize"]
+)
 
 
 def gives_the_source_back(phase: str) -> bool:
     """True for phases that put the application back on the source: nothing verified before holds."""
-    return phase == "put_back" or phase.startswith("rollback_")
+    return phase in ("put_back", "call_off", "switched_back") or phase.startswith("rollback_")
 
 
 def events_of_run(events: list[Event], run: str, outcome: object) -> list[Event]:
@@ -34,7 +36,7 @@ def events_of_run(events: list[Event], run: str, outcome: object) -> list[Event]
     taken: list[str] = []
     kept = back
     for theirs in _since_the_last_end(events, own[0].seq, back):
-        kept = kept or "fence" in _phases(theirs)
+        kept = kept or bool(_phases(theirs) & {"fence", "switched_online"})
         ended = _end(theirs)
         if ended is None or (kept and ended in _UNSUCCESSFUL):
             taken.append(theirs[0].run)
@@ -71,5 +73,5 @@ def _end(events: Iterable[Event]) -> str | None:
 
 def _is_rollback(events: Iterable[Event]) -> bool:
     """True for a rollback: its first phase says so. (A failed cutover puts back as well, but in the end.)"""
-    named = [event.phase for event in events if event.event == "phase" and event.phase != "preflight"]
+    named = [event.phase for event in events if event.event == "phase" and event.phase not in ("preflight", "settle")]
     return bool(named) and gives_the_source_back(named[0])

@@ -20,6 +20,13 @@ _NEEDED = {
     "released": ("copy", "switch", "release"),
     "migrated": ("copy",),
 }
+#: The same online: what was copied once is followed from then on, so a second attempt copies nothing.
+_NEEDED_ONLINE = ("switched_online", "verify_switched", "reverse")
+#: A critical section that was killed, and what says that it was settled.
+_SETTLED = {
+    "switch_online": ("switched_online", "switch_off"),
+    "rollback_switch": ("switched_back", "switch_off"),
+}
 #: Phases that write to the target: what was verified before them says nothing any more.
 _WRITES_TARGET = ("schema", "copy", "indexes")
 #: More reasons than this do not make it clearer.
@@ -48,8 +55,19 @@ def problems(report: Mapping[str, Any], plan: Mapping[str, Any], tries: list[Att
 def _needed(outcome: str, tries: list[Attempt]) -> tuple[str, ...]:
     # A cutover that was not finished is called off in one phase.
     if outcome == "rolled_back" and last_of(tries, "put_back") is None:
+        if last_of(tries, "call_off") is not None:
+            return ("call_off",)
+        if online(tries):
+            return ("switched_back",)
         return ("rollback_put_back", "rollback_release")
+    if outcome == "released" and online(tries):
+        return _NEEDED_ONLINE
     return _NEEDED.get(outcome, ())
+
+
+def online(tries: list[Attempt]) -> bool:
+    """Whether the run followed the source, or went back, while the application served."""
+    return last_of(tries, "capture", "switched_online", "rollback_switch", "call_off") is not None
 
 
 def _undecided(report: Mapping[str, Any]) -> list[str]:
@@ -67,6 +85,9 @@ def _unfinished(tries: list[Attempt]) -> list[str]:
     for name in dict.fromkeys(one.phase for one in tries):
         last = last_of(tries, name)
         if name == OWN_PHASE or last is None or last.state == "done":
+            continue
+        settled = last_done(tries, *_SETTLED[name]) if name in _SETTLED else None
+        if settled is not None and settled.order > last.began:
             continue
         why = last.detail.get("message")
         found.append(

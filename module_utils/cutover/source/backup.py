@@ -12,6 +12,7 @@ import re
 import shutil
 import sqlite3
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import SourceError
@@ -55,16 +56,24 @@ def integrity(connection: sqlite3.Connection, path: str) -> None:
         )
 
 
-def backup(source_path: str, path: str, progress: str | None = None, check_mode: bool = False) -> dict[str, Any]:
+def backup(
+    source_path: str,
+    path: str,
+    progress: str | None = None,
+    check_mode: bool = False,
+    keep: Callable[[str], bool] | None = None,
+) -> dict[str, Any]:
     """Copy the source to ``path`` unless the copy that is there was made of the source as it is now.
 
+    keep: asked about a complete copy of an earlier state of the source; where it says yes, that copy stays.
     The copy is made in one step of SQLite's, checked by integrity_check, written to disk and only then named ``path``
     (mode 0600). Returns {path, bytes, sha256, created, changed}. Raises SourceError.
     """
     check_file(source_path)
     before = signature(source_path)
     known = read_note(path)
-    if known and known["signature"] == before and _size(path) == known["bytes"]:
+    complete = known is not None and _size(path) == known["bytes"]
+    if known and complete and (known["signature"] == before or (keep is not None and keep(path))):
         return {**{name: known[name] for name in ("path", "bytes", "sha256", "created")}, "changed": False}
     needed = file_size(source_path)
     folder = os.path.dirname(path)
