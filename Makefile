@@ -17,6 +17,7 @@ PYTEST := $(VENV)/bin/pytest
 
 # The demo's servers. acl lets Ansible become the user postgres from an ordinary account.
 DATABASE_PACKAGES := postgresql
+PROXY_PACKAGES := haproxy nginx-light
 DEMO_PACKAGES := $(DATABASE_PACKAGES) pgbouncer haproxy acl
 
 # What mypy checks: the engine, what wraps it, and what the tests stand on.
@@ -83,8 +84,8 @@ unit: setup ## tests that need no server
 	@$(PYTEST) tests/unit $(ARGS)
 
 .PHONY: integration
-integration: setup ## tests against a temporary PostgreSQL
-	@.ci/setup --system $(DATABASE_PACKAGES)
+integration: setup ## tests against a temporary PostgreSQL and HAProxy
+	@.ci/setup --system $(DATABASE_PACKAGES) $(PROXY_PACKAGES)
 	@$(PYTEST) tests/integration $(ARGS)
 
 .PHONY: software

@@ -27,8 +27,11 @@ options:
       - C(show_stat) returns the statistics, one dictionary a line.
       - C(wait_idle) waits until each of I(backends) has no session in flight.
       - C(wait_up) waits until each of I(backends) has a server that passed its health check.
+      - C(wait_alone) waits until the process that the last reload replaced has ended. It would not know of a hold.
+      - C(may_reload) fails while requests are held, and when the map I(path) says something else in memory than in its
+        file, which is what a reload reads.
     type: str
-    choices: [set_map, show_map, show_stat, wait_idle, wait_up]
+    choices: [set_map, show_map, show_stat, wait_idle, wait_up, wait_alone, may_reload]
     required: true
   path:
     description: The map's file, spelled as in HAProxy's configuration.
@@ -44,7 +47,7 @@ options:
     type: list
     elements: str
   deadline:
-    description: Seconds that C(wait_idle) and C(wait_up) wait at most.
+    description: Seconds that C(wait_idle), C(wait_up) and C(wait_alone) wait at most.
     type: float
     default: 30
   timeout:
@@ -73,7 +76,7 @@ EXAMPLES = r"""
   haproxy_runtime:
     socket: /run/haproxy/admin.sock
     action: wait_idle
-    backends: [application_write]
+    backends: [blue_write]
     deadline: 30
 """
 
@@ -90,7 +93,7 @@ statistics:
   elements: dict
 waited_seconds:
   description: How long it took.
-  returned: for wait_idle and wait_up
+  returned: for wait_idle, wait_up and wait_alone
   type: float
 commands:
   description: The commands that changed something.
@@ -99,150 +102,60 @@ commands:
   elements: str
 """
 
-import contextlib
-import csv
-import os
-import re
-import socket
-import tempfile
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.cutover.switch import mapfile
+from ansible.module_utils.cutover.switch.proxy import older_workers
+from ansible.module_utils.cutover.switch.runtime import SAFE_WORD, Endpoint, ProxyError, Runtime, wait_idle
 
 POLL_SECONDS = 0.05
-# The runtime API splits commands at spaces and semicolons; nothing that is written here needs either.
-SAFE_WORD = re.compile(r"^[A-Za-z0-9_.:/@%+=,-]+$")
 
 
-class ProxyError(Exception):
-    """HAProxy refused a command or did not answer; the text is for the operator."""
+def wait_up(runtime: Runtime, names: list[str], deadline: float) -> float:
+    """Wait until every backend has a server to send requests to; returns the seconds it took."""
+    started = time.monotonic()
+    while True:
+        down = [row["pxname"] for row in runtime.backends(names) if not row["status"].startswith("UP")]
+        if not down:
+            return time.monotonic() - started
+        if time.monotonic() - started > deadline:
+            raise ProxyError(f"No server of {', '.join(down)} has passed HAProxy's health check within {deadline:g} s.")
+        time.sleep(POLL_SECONDS)
 
 
-class Runtime:
-    """One admin socket."""
-
-    def __init__(self, path: str, timeout: float) -> None:
-        self.path = path
-        self.timeout = timeout
-
-    def ask(self, command: str) -> str:
-        """Send one command and return the answer."""
-        answer = b""
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                connection.settimeout(self.timeout)
-                connection.connect(self.path)
-                connection.sendall(command.encode() + b"\n")
-                while True:
-                    part = connection.recv(65536)
-                    if not part:
-                        break
-                    answer += part
-        except OSError as error:
+def wait_alone(runtime: Runtime, deadline: float) -> float:
+    """Wait until no process that a reload replaced serves any more; returns the seconds it took."""
+    started = time.monotonic()
+    while True:
+        old = older_workers(runtime.process().get("Pid", ""))
+        if not old:
+            return time.monotonic() - started
+        if time.monotonic() - started > deadline:
             raise ProxyError(
-                f"HAProxy did not answer on {self.path}: {error}. Is it running, and may this user open the socket?"
-            ) from error
-        return answer.decode(errors="replace").strip()
-
-    def map_entries(self, path: str) -> dict[str, str]:
-        """The entries of a map as they are in memory."""
-        answer = self.ask(f"show map {path}")
-        entries = {}
-        for line in answer.splitlines():
-            words = line.split(None, 2)
-            # Each line is an address, the key and the value; anything else is a complaint.
-            if len(words) < 2 or not words[0].startswith("0x"):
-                raise ProxyError(f"HAProxy at {self.path} does not know the map {path}: {answer}")
-            entries[words[1]] = words[2] if len(words) == 3 else ""
-        return entries
-
-    def set_entry(self, path: str, key: str, value: str, present: bool) -> str:
-        """Set or add one entry in memory; returns the command."""
-        command = f"{'set' if present else 'add'} map {path} {key} {value}"
-        answer = self.ask(command)
-        if answer:
-            raise ProxyError(f"HAProxy refused {command!r}: {answer}")
-        return command
-
-    def statistics(self) -> list[dict[str, str]]:
-        """All lines of `show stat`."""
-        text = self.ask("show stat").lstrip("# ")
-        return [{name: value for name, value in row.items() if name} for row in csv.DictReader(text.splitlines())]
-
-    def backends(self, names: list[str]) -> list[dict[str, str]]:
-        """The statistics of the named backends."""
-        found = [row for row in self.statistics() if row.get("svname") == "BACKEND" and row.get("pxname") in names]
-        missing = sorted(set(names) - {row["pxname"] for row in found})
-        if missing:
-            # An unknown name must not look like an idle backend.
-            raise ProxyError(f"HAProxy at {self.path} has no backend named {', '.join(missing)}")
-        return found
-
-    def wait_idle(self, names: list[str], deadline: float) -> float:
-        """Wait until nothing is in flight or queued; returns the seconds it took."""
-        started = time.monotonic()
-        idle_before = False
-        while True:
-            count = sum(int(row["scur"] or 0) + int(row["qcur"] or 0) for row in self.backends(names))
-            # Twice in a row: a request that passed the rules just before the map changed
-            # may not have reached its backend at the first look.
-            if count == 0 and idle_before:
-                return time.monotonic() - started
-            idle_before = count == 0
-            if time.monotonic() - started > deadline:
-                raise ProxyError(
-                    f"{count} request(s) still in flight on {', '.join(names)} after {deadline:g} s. "
-                    "Look for a slow request or an open upload, then run this again."
-                )
-            time.sleep(POLL_SECONDS)
-
-    def wait_up(self, names: list[str], deadline: float) -> float:
-        """Wait until every backend has a server to send requests to; returns the seconds it took."""
-        started = time.monotonic()
-        while True:
-            down = [row["pxname"] for row in self.backends(names) if not row["status"].startswith("UP")]
-            if not down:
-                return time.monotonic() - started
-            if time.monotonic() - started > deadline:
-                raise ProxyError(
-                    f"No server of {', '.join(down)} has passed HAProxy's health check within {deadline:g} s."
-                )
-            time.sleep(POLL_SECONDS)
+                f"The process {', '.join(old)} that the last reload replaced still serves after {deadline:g} s. "
+                "It keeps the configuration and the map of before; it should end within hard-stop-after."
+            )
+        time.sleep(POLL_SECONDS)
 
 
-def file_text(path: str) -> str:
-    """The map's file."""
-    with open(path, encoding="utf-8") as file:
-        return file.read()
-
-
-def with_entry(text: str, key: str, value: str) -> str:
-    """The file's text with one entry replaced or added; comments and other keys stay."""
-    lines, done = [], False
-    for line in text.splitlines():
-        if line.split(None, 1)[:1] == [key]:
-            if not done:
-                lines.append(f"{key} {value}")
-            done = True
-        else:
-            lines.append(line)
-    if not done:
-        lines.append(f"{key} {value}")
-    return "\n".join(lines) + "\n"
-
-
-def write_file(module: AnsibleModule, path: str, text: str) -> None:
-    """Replace the file in one step, with owner and mode kept."""
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".cutover-map-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        module.atomic_move(temporary, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+def may_reload(runtime: Runtime, path: str) -> None:
+    """Raise ProxyError when a reload would lose what the map says in memory only, or end a hold."""
+    memory = runtime.map_entries(path)
+    on_disk = mapfile.entries_of(mapfile.text_of(path))
+    hold = memory.get("hold", "0")
+    if hold.isdigit() and int(hold) / 1000 > time.time():
+        raise ProxyError("Requests are held at this moment: a switch is under way. Try again when it is done.")
+    different = [
+        f"{key} is {memory[key]}, {path} says {on_disk.get(key)}"
+        for key in ("route", "maintenance")
+        if key in memory and memory[key] != on_disk.get(key)
+    ]
+    if different:
+        raise ProxyError(
+            f"A reload would change what HAProxy does now: {'; '.join(different)}. Run the playbook that was interrupted "
+            "again, or write what is right into the file."
+        )
 
 
 def set_map(module: AnsibleModule, runtime: Runtime) -> None:
@@ -253,8 +166,8 @@ def set_map(module: AnsibleModule, runtime: Runtime) -> None:
             module.fail_json(
                 msg=f"{word!r} cannot be sent to HAProxy's runtime API: use letters, digits and _.:/@%+=,-"
             )
-    text = file_text(path)
-    wanted = with_entry(text, key, value)
+    text = mapfile.text_of(path)
+    wanted = mapfile.with_entries(text, {key: value})
 
     before: dict[str, str] | None
     try:
@@ -271,7 +184,7 @@ def set_map(module: AnsibleModule, runtime: Runtime) -> None:
     entries = dict(before or {})
     if changed and not module.check_mode:
         if wanted != text:
-            write_file(module, path, wanted)
+            mapfile.write(path, wanted, module.atomic_move)
         if in_memory != value:
             commands.append(runtime.set_entry(path, key, value, key in entries))
         entries = runtime.map_entries(path)
@@ -292,7 +205,7 @@ def main() -> None:
             "socket": {"type": "path", "required": True},
             "action": {
                 "type": "str",
-                "choices": ["set_map", "show_map", "show_stat", "wait_idle", "wait_up"],
+                "choices": ["set_map", "show_map", "show_stat", "wait_idle", "wait_up", "wait_alone", "may_reload"],
                 "required": True,
             },
             "path": {"type": "path"},
@@ -305,26 +218,38 @@ def main() -> None:
         required_if=[
             ("action", "set_map", ("path", "key", "value")),
             ("action", "show_map", ("path",)),
+            ("action", "may_reload", ("path",)),
             ("action", "wait_idle", ("backends",)),
             ("action", "wait_up", ("backends",)),
         ],
         supports_check_mode=True,
     )
-    runtime = Runtime(module.params["socket"], module.params["timeout"])
+    path = module.params["path"]
+    endpoint = Endpoint(name=module.params["socket"], map_path=path or "", socket=module.params["socket"])
+    runtime = Runtime(endpoint, module.params["timeout"])
     try:
         action = module.params["action"]
         if action == "set_map":
             set_map(module, runtime)
         elif action == "show_map":
-            module.exit_json(changed=False, entries=runtime.map_entries(module.params["path"]))
+            module.exit_json(changed=False, entries=runtime.map_entries(path))
         elif action == "show_stat":
             module.exit_json(changed=False, statistics=runtime.statistics())
+        elif action == "may_reload":
+            may_reload(runtime, path)
+            module.exit_json(changed=False)
         else:
-            wait = runtime.wait_idle if action == "wait_idle" else runtime.wait_up
-            waited = wait(module.params["backends"], module.params["deadline"])
+            names, deadline = module.params["backends"], module.params["deadline"]
+            if action == "wait_idle":
+                until = time.monotonic() + deadline
+                waited = wait_idle(lambda: runtime.queued_and_served(names), names, until, POLL_SECONDS)
+            elif action == "wait_up":
+                waited = wait_up(runtime, names, deadline)
+            else:
+                waited = wait_alone(runtime, deadline)
             module.exit_json(changed=False, waited_seconds=round(waited, 3))
     except ProxyError as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=error.message)
     except OSError as error:
         module.fail_json(msg=f"The map {module.params['path']} cannot be read or written: {error}")
 

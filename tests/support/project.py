@@ -25,11 +25,21 @@ def load(path: str) -> ModuleType:
     return module
 
 
+# Ansible puts the project's module_utils beside its own when it ships a module; so does this.
+_SHIPPED = """
+import runpy, sys
+import ansible.module_utils
+ansible.module_utils.__path__.append(sys.argv.pop(1))
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
 def run_module(name: str, check: bool = False, /, **arguments: Any) -> dict[str, Any]:
     """Run library/<name>.py in a process of its own and return what it answers."""
     payload = {"ANSIBLE_MODULE_ARGS": {**arguments, "_ansible_check_mode": check}}
     done = subprocess.run(
-        [sys.executable, str(ROOT / "library" / f"{name}.py")],
+        [sys.executable, "-c", _SHIPPED, str(ROOT / "module_utils"), str(ROOT / "library" / f"{name}.py")],
         input=json.dumps(payload),
         capture_output=True,
         text=True,

@@ -15,9 +15,9 @@ from support.project import run_module
 
 STAT = """# pxname,svname,qcur,qmax,scur,status,
 application,FRONTEND,,,7,OPEN,
-application_read,BACKEND,0,1,5,{status},
-application_write,app1,0,0,9,no check,
-application_write,BACKEND,{queued},3,{busy},UP,
+blue_read,BACKEND,0,1,5,{status},
+blue_write,app1,0,0,9,no check,
+blue_write,BACKEND,{queued},3,{busy},UP,
 """
 
 
@@ -144,7 +144,7 @@ def test_show_stat(proxy: Proxy) -> None:
     rows = run(proxy, "show_stat")["statistics"]
     assert rows[0]["svname"] == "FRONTEND"
     assert rows[-1] == {
-        "pxname": "application_write",
+        "pxname": "blue_write",
         "svname": "BACKEND",
         "qcur": "0",
         "qmax": "3",
@@ -156,7 +156,7 @@ def test_show_stat(proxy: Proxy) -> None:
 
 def test_wait_idle_looks_twice(proxy: Proxy) -> None:
     proxy.busy = [2, 1, 0, 1, 0]
-    answer = run(proxy, "wait_idle", backends=["application_write"], deadline=10)
+    answer = run(proxy, "wait_idle", backends=["blue_write"], deadline=10)
     assert "failed" not in answer
     assert len(proxy.commands) == 6, "2, 1, 0, 1, 0 and 0 again"
 
@@ -164,26 +164,26 @@ def test_wait_idle_looks_twice(proxy: Proxy) -> None:
 @pytest.mark.parametrize(("busy", "queued"), [(3, 0), (0, 3)])
 def test_wait_idle_has_an_end(proxy: Proxy, busy: int, queued: int) -> None:
     proxy.busy, proxy.queued = [busy], queued
-    answer = run(proxy, "wait_idle", backends=["application_write"], deadline=0.3)
+    answer = run(proxy, "wait_idle", backends=["blue_write"], deadline=0.3)
     assert answer["failed"]
-    assert "3 request(s) still in flight on application_write after 0.3 s" in answer["msg"]
+    assert "3 request(s) still in flight on blue_write after 0.3 s" in answer["msg"]
 
 
 def test_unknown_backend_is_not_taken_for_an_idle_one(proxy: Proxy) -> None:
-    answer = run(proxy, "wait_idle", backends=["application_write", "nonsense"])
+    answer = run(proxy, "wait_idle", backends=["blue_write", "nonsense"])
     assert answer["failed"]
     assert "no backend named nonsense" in answer["msg"]
 
 
 def test_wait_up(proxy: Proxy) -> None:
     proxy.status = ["DOWN", "DOWN", "UP 1/2"]
-    names = ["application_read", "application_write"]
+    names = ["blue_read", "blue_write"]
     assert "failed" not in run(proxy, "wait_up", backends=names, deadline=10)
     assert len(proxy.commands) == 3
     proxy.status = ["DOWN"]
     answer = run(proxy, "wait_up", backends=names, deadline=0.3)
     assert answer["failed"]
-    assert "No server of application_read has passed" in answer["msg"]
+    assert "No server of blue_read has passed" in answer["msg"]
 
 
 def test_no_proxy(proxy: Proxy, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from . import mapfile
-from .runtime import Endpoint, ProxyError, Runtime
+from .runtime import Endpoint, ProxyError, Runtime, wait_idle
 
 __all__ = ["BLUE", "GREEN", "KINDS", "SIDES", "Endpoint", "Proxies", "Proxy", "ProxyError"]
 
@@ -37,7 +37,7 @@ class Proxy:
 
     def __init__(self, endpoint: Endpoint | Mapping[str, Any], timeout: float = 1.0) -> None:
         self.endpoint = endpoint if isinstance(endpoint, Endpoint) else Endpoint.from_dict(endpoint)
-        self.runtime = Runtime(self.endpoint, timeout)
+        self.runtime = Runtime(self.endpoint, timeout, keep=True)
         #: What went wrong without harm, such as a map file that could not be written.
         self.notes: list[str] = []
         self._known: set[str] = set()
@@ -50,10 +50,11 @@ class Proxy:
     # ---- before
 
     def check(self, sides: Sequence[str] = SIDES) -> None:
-        """Find out whether this proxy can take part. Call it before the hold: it also measures the proxy's clock.
+        """Find out whether this proxy can take part. Call it right before the hold: it connects, and measures the clock.
 
         Raises ProxyError: no answer, no such map, a backend of ``sides`` missing, an old process that still serves.
         """
+        self.runtime.close()
         self._known = set(self._entries())
         self.runtime.backends(_backends(sides, KINDS))
         self._skew = self.runtime.clock()
@@ -101,27 +102,28 @@ class Proxy:
 
         Confirmed by reading it back. Raises ProxyError; then the proxy may hold or not: release it.
         """
-        value = str(int(deadline_ms + round(self._skew * 1000)))
+        if not self._pid:
+            self.check(())
+        self._same_process()
+        value = self._deadline(deadline_ms)
         # The file as well: a proxy that is reloaded now goes on holding, and the deadline in it passes by itself.
         self._file({"hold": value})
         self._set("hold", value)
 
     def confirm(self, deadline_ms: int) -> None:
-        """Ask again, over a new connection, whether the hold stands. The last thing before the point of no return.
+        """Ask again whether the hold stands. The last thing before the point of no return.
 
-        Raises ProxyError when the process is another one than at ``check``, or holds something else.
+        Raises ProxyError when the process is another one than at ``check``, ends after a reload, or holds something else.
         """
-        value = str(int(deadline_ms + round(self._skew * 1000)))
+        self._same_process()
+        value = self._deadline(deadline_ms)
         found = self._entries().get("hold")
         if found != value:
             raise ProxyError(f"HAProxy at {self} does not hold any more (hold is {found}, not {value})")
-        pid = self.runtime.process().get("Pid", "")
-        if self._pid and pid != self._pid:
-            raise ProxyError(f"HAProxy at {self} was restarted or reloaded (process {self._pid} is now {pid})")
 
     def release(self) -> None:
         """Let requests go on. Confirmed."""
-        self._set("hold", "0")
+        self._everywhere("hold", "0")
         self._file({"hold": "0"})
 
     def route(self, side: str) -> None:
@@ -129,7 +131,7 @@ class Proxy:
         if side not in SIDES:
             raise ProxyError(f"there is no side {side!r}; known are {', '.join(SIDES)}")
         self._file({"route": side})
-        self._set("route", side)
+        self._everywhere("route", side)
 
     # ---- what is under way
 
@@ -172,6 +174,24 @@ class Proxy:
 
     def _entries(self) -> dict[str, str]:
         return self.runtime.map_entries(self.endpoint.map_path)
+
+    def _deadline(self, deadline_ms: int) -> str:
+        """This host's time as the proxy's."""
+        return str(int(deadline_ms + round(self._skew * 1000)))
+
+    def _same_process(self) -> None:
+        """Raise ProxyError when a restart or a reload came between ``check`` and now."""
+        info = self.runtime.process()
+        if info.get("Pid") != self._pid or info.get("Stopping", "0") != "0":
+            raise ProxyError(f"HAProxy at {self} was restarted or reloaded while the switch was under way; try again.")
+
+    def _everywhere(self, key: str, value: str) -> None:
+        """Set one key, also in the process of a reload that came meanwhile."""
+        self._set(key, value)
+        if self.runtime.process().get("Stopping", "0") != "0":
+            self.runtime.close()
+            self._known = set()
+            self._set(key, value)
 
     def _set(self, key: str, value: str) -> None:
         """Set one key in memory and read it back."""
@@ -266,20 +286,7 @@ class Proxies:
         until: ``time.monotonic()`` at which to give up. Raises ProxyError with the number that was left.
         """
         wanted = tuple(kinds)
-        started = time.monotonic()
-        before = -1
-        while True:
-            count = self.in_flight(side, wanted)
-            # Twice: a request that passed the rules just before the hold may not have reached its backend yet.
-            if count == 0 and before == 0:
-                return time.monotonic() - started
-            before = count
-            if time.monotonic() >= until:
-                raise ProxyError(
-                    f"{count} request(s) still in flight on {' and '.join(_backends([side], wanted))} after "
-                    f"{time.monotonic() - started:.3f} s. Look for a slow request or an open upload, then run this again."
-                )
-            time.sleep(POLL_SECONDS)
+        return wait_idle(lambda: self.in_flight(side, wanted), _backends([side], wanted), until, POLL_SECONDS)
 
     def healthy(self, side: str) -> bool:
         """Whether all proxies see every server of the side up."""

@@ -9,7 +9,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -79,11 +79,17 @@ class Endpoint:
 
 
 class Runtime:
-    """Commands to one proxy. Every call ends within ``timeout`` seconds: with the answer or with ProxyError."""
+    """Commands to one proxy. Every call ends within ``timeout`` seconds: with the answer or with ProxyError.
 
-    def __init__(self, endpoint: Endpoint, timeout: float = 5.0) -> None:
+    keep: one connection for all commands, for a switch that counts milliseconds (a TLS handshake takes several). It
+    stays with the process that it was made with. After a reload that is the old one, whose ``show info`` then says
+    ``Stopping: 1``; ``close`` makes the next command connect anew, with the process that listens now.
+    """
+
+    def __init__(self, endpoint: Endpoint, timeout: float = 5.0, keep: bool = False) -> None:
         self.endpoint = endpoint
         self.timeout = timeout
+        self.keep = keep
         self._context: ssl.SSLContext | None = None
         self._open: socket.socket | None = None
 
@@ -121,7 +127,7 @@ class Runtime:
             raise
 
     def close(self) -> None:
-        """End the connection that ``ask_again`` keeps."""
+        """End the connection that is kept."""
         if self._open is not None:
             with contextlib.suppress(OSError):
                 self._open.close()
@@ -130,44 +136,45 @@ class Runtime:
     # ---- commands
 
     def ask(self, command: str) -> str:
-        """Send one command over a connection of its own and return the answer, stripped."""
+        """Send one command and return the answer, stripped."""
         until = time.monotonic() + self.timeout
         try:
-            with contextlib.closing(self._connect(until)) as connection:
-                connection.sendall(command.encode() + b"\n")
-                answer = b""
-                while True:
-                    connection.settimeout(_left(until))
-                    part = connection.recv(65536)
-                    if not part:
-                        return _text(answer)
-                    answer += part
-        except (OSError, ValueError) as error:
-            raise self._silent(error) from error
-
-    def ask_again(self, command: str) -> str:
-        """The same over a connection that stays open: for questions asked every millisecond.
-
-        The connection stays with the process that it was made with. After a reload that is the old one: call
-        ``close`` before what must reach the present process, or use ``ask``.
-        """
-        until = time.monotonic() + self.timeout
-        try:
-            if self._open is None:
-                self._open = self._connect(until)
-                self._exchange("prompt", until)
-                # A long wait between two questions must not end the connection.
-                self._exchange("set timeout cli 600", until)
-            return self._exchange(command, until)
+            return self._ask_again(command, until) if self.keep else self._ask_once(command, until)
         except (OSError, ValueError) as error:
             self.close()
             raise self._silent(error) from error
+
+    def _ask_once(self, command: str, until: float) -> str:
+        """Over a connection of its own."""
+        with contextlib.closing(self._connect(until)) as connection:
+            connection.sendall(command.encode() + b"\n")
+            answer = b""
+            while True:
+                connection.settimeout(_left(until))
+                part = connection.recv(65536)
+                if not part:
+                    return _text(answer)
+                answer += part
+
+    def _ask_again(self, command: str, until: float) -> str:
+        """Over the connection that is kept; when that one has ended meanwhile, over a new one."""
+        if self._open is not None:
+            try:
+                return self._exchange(command, until)
+            except (ConnectionError, ssl.SSLError):
+                # Every command sent here may be sent twice.
+                self.close()
+        self._open = self._connect(until)
+        self._exchange("prompt", until)
+        # A long wait between two commands must not end the connection.
+        self._exchange("set timeout cli 600", until)
+        return self._exchange(command, until)
 
     def _exchange(self, command: str, until: float) -> str:
         """One command and its answer, in interactive mode."""
         connection = self._open
         if connection is None:
-            raise OSError("the connection is closed")
+            raise ConnectionError("the connection is closed")
         connection.settimeout(_left(until))
         connection.sendall(command.encode() + b"\n")
         answer = b""
@@ -175,7 +182,7 @@ class Runtime:
             connection.settimeout(_left(until))
             part = connection.recv(65536)
             if not part:
-                raise OSError("it closed the connection")
+                raise ConnectionError("it closed the connection")
             answer += part
         return _text(answer[: -len(_PROMPT)])
 
@@ -228,12 +235,17 @@ class Runtime:
         wanted = set(names)
         return self._named(self.statistics(), wanted)
 
+    def queued_and_served(self, names: Iterable[str]) -> int:
+        """Requests that the named backends hold now, queued ones included."""
+        return _in_flight(self.backends(names))
+
     def in_flight(self, names: Iterable[str]) -> int:
-        """Requests that the named backends hold now, queued ones included; over the connection that stays open."""
-        wanted = sorted(set(names))
-        # Type 2: backends only. The whole of `show stat` has a hundred columns for each server.
-        text = self.ask_again(";".join(f"show stat {name} 2 -1" for name in wanted))
-        return sum(int(row[column] or 0) for row in self._named(_rows(text), set(wanted)) for column in _IN_FLIGHT)
+        """The same without the lines of everything else: for a question that is asked every millisecond."""
+        count = 0
+        for name in names:
+            # Type 2: the backend's own line only. One command at a time: in a chain each answer has its own prompt.
+            count += _in_flight(self._named(_rows(self.ask(f"show stat {name} 2 -1")), {name}))
+        return count
 
     def _named(self, rows: list[dict[str, str]], names: set[str]) -> list[dict[str, str]]:
         """The rows of backends with these names."""
@@ -262,6 +274,29 @@ class Runtime:
         return float(found.group(1)) - (before + after) / 2
 
 
+def wait_idle(count: Callable[[], int], names: Iterable[str], until: float, pause: float) -> float:
+    """Wait until ``count()`` was zero twice in a row; returns the seconds it took.
+
+    names: the backends, for the message. until: ``time.monotonic()`` at which to give up, with ProxyError. pause:
+    seconds between two looks.
+    """
+    started = time.monotonic()
+    idle_before = False
+    while True:
+        found = count()
+        # Twice in a row: a request that passed the rules just before the map changed may not have reached its backend
+        # at the first look.
+        if found == 0 and idle_before:
+            return time.monotonic() - started
+        idle_before = found == 0
+        if time.monotonic() >= until:
+            raise ProxyError(
+                f"{found} request(s) still in flight on {', '.join(names)} after {until - started:.3g} s. "
+                "Look for a slow request or an open upload, then run this again."
+            )
+        time.sleep(pause)
+
+
 def _left(until: float) -> float:
     """Seconds until then. Raises TimeoutError when none are left."""
     left = until - time.monotonic()
@@ -275,10 +310,10 @@ def _text(answer: bytes) -> str:
 
 
 def _rows(text: str) -> list[dict[str, str]]:
-    """`show stat` as one dictionary a line. Answers to several commands follow each other, each with its header."""
-    rows: list[dict[str, str]] = []
-    for block in re.split(r"^# ", text, flags=re.MULTILINE):
-        if block.strip():
-            lines = [line for line in block.splitlines() if line]
-            rows += [{name: value for name, value in row.items() if name} for row in csv.DictReader(lines)]
-    return rows
+    """`show stat` as one dictionary a line."""
+    lines = text.lstrip("# ").splitlines()
+    return [{name: value for name, value in row.items() if name} for row in csv.DictReader(lines)]
+
+
+def _in_flight(rows: Iterable[Mapping[str, str]]) -> int:
+    return sum(int(row[column] or 0) for row in rows for column in _IN_FLIGHT)

@@ -131,7 +131,7 @@ def test_maintenance_waits_for_the_write_under_way(stack: str) -> None:
     try:
         time.sleep(0.3)
         output = role("maintenance", "on", maintenance_drain_timeout=1, fails=True)
-        assert "1 request(s) still in flight on application_write after 1 s" in output
+        assert "1 request(s) still in flight on blue_write after 1 s" in output
         role("maintenance", "on")
         assert answers == [201], "the write was let finish, and the role waited for it"
     finally:

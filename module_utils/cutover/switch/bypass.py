@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Connections to the application that do not come from the proxy: no hold reaches their requests.
+
+They were made before the proxy was put in front, or by somebody who knows the instance's own port.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+from ..errors import CutoverError
+
+_ESTABLISHED = "01"
+_TABLES = ("tcp", "tcp6")
+
+
+def connections(
+    ports: Iterable[int], proxies: Iterable[str] = (), programs: Iterable[str] = ("haproxy",)
+) -> dict[str, int]:
+    """Established connections to ``ports`` of this host that do not come from a proxy: {peer's address: how many}.
+
+    proxies: addresses of proxies on other hosts. programs: names of processes of this host that are a proxy; a
+    connection from this host counts unless its other end belongs to one of them (which only root can see of
+    everybody). Raises CutoverError when the kernel's table cannot be read.
+    """
+    wanted = set(ports)
+    allowed = {_normal(address) for address in proxies}
+    rows = list(_rows())
+    own = _inodes(set(programs))
+    # The other end of a connection within this host is a row of its own.
+    from_programs = {(local, remote) for local, remote, inode in rows if inode in own}
+    found: Counter[str] = Counter()
+    for local, remote, _ in rows:
+        if local[1] in wanted and remote[0] not in allowed and (remote, local) not in from_programs:
+            found[remote[0]] += 1
+    return dict(found)
+
+
+def wait(
+    ports: Iterable[int],
+    proxies: Iterable[str],
+    until: float,
+    programs: Iterable[str] = ("haproxy",),
+    pause: float = 0.2,
+) -> float:
+    """Wait until there are none; returns the seconds it took.
+
+    until: ``time.monotonic()`` at which to give up. Raises CutoverError with the peers that are left.
+    """
+    wanted, allowed, names = tuple(ports), tuple(proxies), tuple(programs)
+    started = time.monotonic()
+    while True:
+        found = connections(wanted, allowed, names)
+        if not found:
+            return time.monotonic() - started
+        if time.monotonic() >= until:
+            raise CutoverError(explain(found, wanted))
+        time.sleep(pause)
+
+
+def explain(found: dict[str, int], ports: Iterable[int]) -> str:
+    """The connections in words."""
+    peers = ", ".join(f"{count} from {peer}" for peer, count in sorted(found.items()))
+    return (
+        f"{sum(found.values())} connection(s) to the application's port {', '.join(map(str, ports))} do not come from the "
+        f"proxy ({peers}): their writes would not be held. Let these clients come through the proxy, or restart the "
+        "application once, which ends what was connected before."
+    )
+
+
+End = tuple[str, int]
+
+
+def _rows() -> Iterator[tuple[End, End, str]]:
+    """Established connections: local end, remote end, inode."""
+    read = 0
+    for name in _TABLES:
+        with suppress(FileNotFoundError), open(f"/proc/net/{name}", encoding="ascii") as file:
+            read += 1
+            next(file)
+            for line in file:
+                words = line.split()
+                if words[3] == _ESTABLISHED:
+                    yield _end(words[1]), _end(words[2]), words[9]
+    if not read:
+        raise CutoverError(
+            "/proc/net/tcp cannot be read: connections to the application cannot be counted on this host."
+        )
+
+
+def _end(text: str) -> End:
+    """From the kernel's hexadecimal form, in which each 32-bit word has this machine's byte order."""
+    address, _, port = text.partition(":")
+    words = re.findall("." * 8, address)
+    packed = b"".join(int(word, 16).to_bytes(4, sys.byteorder) for word in words)
+    return _normal(str(ipaddress.ip_address(packed))), int(port, 16)
+
+
+def _normal(address: str) -> str:
+    """One spelling an address; an IPv4 address in an IPv6 one is the IPv4 address."""
+    found = ipaddress.ip_address(address)
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
+    return str(found)
+
+
+def _inodes(programs: set[str]) -> set[str]:
+    """Inodes of the sockets of processes with these names."""
+    found: set[str] = set()
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        with suppress(OSError):
+            with open(f"/proc/{entry}/comm", encoding="utf-8", errors="replace") as file:
+                if file.read().strip() not in programs:
+                    continue
+            for number in os.listdir(f"/proc/{entry}/fd"):
+                with suppress(OSError):
+                    link = os.readlink(f"/proc/{entry}/fd/{number}")
+                    if link.startswith("socket:["):
+                        found.add(link[8:-1])
+    return found
