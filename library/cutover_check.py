@@ -31,6 +31,38 @@ options:
     description: Whether the source's values and foreign keys are checked.
     type: bool
     default: true
+  online:
+    description:
+      - What the inventory says of an online cutover; without it what stands in the way of one is not looked for.
+    type: dict
+    suboptions:
+      proxies:
+        description: How many proxies it names.
+        type: int
+        required: true
+      green:
+        description: How many instances on PostgreSQL it names.
+        type: int
+        required: true
+      name:
+        description: The name of the migration, whose state folder takes the snapshot.
+        type: str
+        required: true
+      state_dir:
+        description: That folder, where it is not the usual one.
+        type: path
+      wal:
+        description: Whether the source may be put into WAL mode.
+        type: bool
+        default: false
+      keyless_rows:
+        description: How many rows a table may have whose rows nothing names.
+        type: int
+        default: 10000
+      rehearse:
+        description: Whether the capture is tried and its cost is measured, on a scratch copy.
+        type: bool
+        default: true
   workers:
     description: Processes that read. 0 means one for each core.
     type: int
@@ -68,14 +100,26 @@ target:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.cutover import online
 from ansible.module_utils.cutover.check import check_values
 from ansible.module_utils.cutover.errors import Finding, TargetError
 from ansible.module_utils.cutover.fitting import check_kept, check_unique
+from ansible.module_utils.cutover.journal import state_dir
 from ansible.module_utils.cutover.plan.model import Plan
 from ansible.module_utils.cutover.structure import check_references
 from ansible.module_utils.cutover.target import catalog
 from ansible.module_utils.cutover.target.connect import connect
 from ansible.module_utils.cutover_module import LONG, PLAN, SOURCE, plan_of, run, workers_of
+
+ONLINE = {
+    "proxies": {"type": "int", "required": True},
+    "green": {"type": "int", "required": True},
+    "name": {"type": "str", "required": True},
+    "state_dir": {"type": "path"},
+    "wal": {"type": "bool", "default": False},
+    "keyless_rows": {"type": "int", "default": 10_000},
+    "rehearse": {"type": "bool", "default": True},
+}
 
 
 def _target(url: str, plan: Plan, source_path: str | None) -> tuple[dict[str, Any], list[Finding]]:
@@ -103,6 +147,7 @@ def main() -> None:
             **LONG,
             "target_url": {"type": "str", "no_log": True},
             "values": {"type": "bool", "default": True},
+            "online": {"type": "dict", "options": ONLINE},
         },
         supports_check_mode=True,
     )
@@ -114,6 +159,9 @@ def main() -> None:
         target: dict[str, Any] = {}
         if params["target_url"]:
             target, found = _target(params["target_url"], plan, params["source_path"] if params["values"] else None)
+        if params["online"]:
+            folder = state_dir(params["online"]["name"], params["online"]["state_dir"])
+            found += online.check(params["source_path"], plan, online.asked({**params["online"], "folder": folder}))
         if params["values"]:
             found += check_references(params["source_path"], plan)
             if plan.mode == "existing":
