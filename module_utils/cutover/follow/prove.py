@@ -16,7 +16,7 @@ from ..plan.model import Plan, PlanTable
 from ..quarantine import Sieve
 from ..ranges import Range, read
 from ..target.rows import relation, row_form
-from .stage import NUMBER, Stage, hashable, row_name_of
+from .stage import NUMBER, Stage, row_name_of
 
 #: Rows whose digests are compared as one.
 _GROUP = 2_000
@@ -41,7 +41,7 @@ class Proofs:
         forms = dict(self._source(source, stage.table, keys))
         groups = []
         for at in range(0, len(keys), _GROUP):
-            whole = b"".join(forms.get(hashable(key), b"") for key in keys[at : at + _GROUP])
+            whole = b"".join(forms.get(capture.identity(key), b"") for key in keys[at : at + _GROUP])
             groups.append((len(keys[at : at + _GROUP]), hashlib.sha256(whole).hexdigest()))
         cursor.execute(
             "SELECT count(*), encode(sha256(string_agg(form, ''::bytea ORDER BY n)), 'hex')"
@@ -54,7 +54,7 @@ class Proofs:
         wrong = [
             key
             for n, key in enumerate(keys, 1)
-            if held.get(n) != hashlib.sha256(forms.get(hashable(key), b"")).hexdigest()
+            if held.get(n) != hashlib.sha256(forms.get(capture.identity(key), b"")).hexdigest()
         ]
         raise _differs(stage.table, wrong, "are not in PostgreSQL as the source has them")
 
@@ -75,7 +75,7 @@ class Proofs:
         for row in capture.rows(source, every, keys):
             key = tuple(row[i] for i in at)
             try:
-                yield hashable(key), canonical.row(row)
+                yield capture.identity(key), canonical.row(row)
             except Unfit as reason:
                 raise CutoverError(f"table {table.name}: a row that was applied is refused now ({reason}).") from None
 

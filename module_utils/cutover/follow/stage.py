@@ -29,11 +29,6 @@ NUMBER = '"pg-cutover stage number"'
 _INJECTIVE = ("integer", "uuid_key", "blob")
 
 
-def hashable(key: Key) -> tuple[Any, ...]:
-    """A key that can be looked up: by value and storage class."""
-    return tuple((v.__class__, bytes(v) if v.__class__ is bytearray else v) for v in key)
-
-
 @dataclass
 class Staged:
     """What a batch holds of a table: the keys of the rows, in their order, the keys that have none, rows for the quarantine."""
@@ -118,12 +113,12 @@ class Stage:
     def fill(self, source: Any, cursor: Any, keys: Sequence[Key]) -> Staged:
         """Put the rows that the source has of these keys, and the keys that it has no row of, into the temporary tables."""
         staged = Staged()
-        left = {hashable(key): key for key in keys}
+        left = {capture.identity(key): key for key in keys}
 
         def noted(rows: Iterable[Row]) -> Iterator[Row]:
             for row in rows:
                 key = tuple(row[at] for at in self._key_at)
-                left.pop(hashable(key), None)
+                left.pop(capture.identity(key), None)
                 staged.there.append(key)
                 yield row
 
@@ -137,10 +132,10 @@ class Stage:
         self._copy(
             cursor, self.rows, self.names, self.packer.chunks(noted(capture.rows(source, self.table, keys)), refused)
         )
-        aside = {hashable(tuple(one.row[at] for at in self._key_at)) for one in staged.aside}
-        staged.rows = [key for key in staged.there if hashable(key) not in aside] if aside else staged.there
+        aside = {capture.identity(tuple(one.row[at] for at in self._key_at)) for one in staged.aside}
+        staged.rows = [key for key in staged.there if capture.identity(key) not in aside] if aside else staged.there
         # A row that goes to quarantine leaves its table.
-        staged.gone = [*left.values(), *(key for key in staged.there if aside and hashable(key) in aside)]
+        staged.gone = [*left.values(), *(key for key in staged.there if aside and capture.identity(key) in aside)]
         if staged.gone and self._keys is not None:
             # A key that is refused was never sent.
             self._copy(cursor, self.gone, self.key_names, self._keys.chunks(staged.gone, lambda _row: None))
