@@ -11,6 +11,7 @@ short_description: Let the application write to PostgreSQL, or keep it from writ
 description:
   - C(open) grants the application's role SELECT, INSERT, UPDATE and DELETE on the plan's tables and notes that the
     database is in use; from then on no run replaces its tables.
+  - C(readers) grants SELECT on the plan's tables, so that the application can be tried before it may write.
   - C(closed) waits for the application's transactions in flight and takes the rights to write away.
   - C(read) tells since when the application may write, and what was written since, by PostgreSQL's statistics.
 version_added: 0.1.0
@@ -20,7 +21,7 @@ options:
   state:
     description: Whether the application may write.
     type: str
-    choices: [open, closed, read]
+    choices: [open, closed, readers, read]
     required: true
   plan:
     description: The plan, from M(cutover_plan). Needed for everything but I(state=read).
@@ -33,7 +34,7 @@ options:
     type: str
     required: true
   role:
-    description: The application's role. Needed when I(state=open).
+    description: The application's role. Needed when I(state) is open or readers.
     type: str
 attributes:
   check_mode:
@@ -53,7 +54,7 @@ EXAMPLES = r"""
 RETURN = r"""
 queries:
   description: The statements that were run, or would be in check mode.
-  returned: when I(state) is open or closed
+  returned: when I(state) is open, closed or readers
   type: list
   elements: str
 in_use_since:
@@ -70,7 +71,7 @@ writes:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.cutover.access import close_access, open_access, read_access
+from ansible.module_utils.cutover.access import admit_readers, close_access, open_access, read_access
 from ansible.module_utils.cutover.target.connect import connect
 from ansible.module_utils.cutover_module import TARGET, plan_of, run
 
@@ -82,11 +83,12 @@ def main() -> None:
             **TARGET,
             "plan": {"type": "dict"},
             "name": {"type": "str"},
-            "state": {"type": "str", "choices": ["open", "closed", "read"], "required": True},
+            "state": {"type": "str", "choices": ["open", "closed", "readers", "read"], "required": True},
             "role": {"type": "str"},
         },
         required_if=[
             ("state", "open", ["role", "plan"]),
+            ("state", "readers", ["role", "plan"]),
             ("state", "closed", ["plan"]),
             ("state", "read", ["name"]),
         ],
@@ -99,7 +101,9 @@ def main() -> None:
         try:
             if params["state"] == "read":
                 return {**read_access(connection, params["name"]), "changed": False}
-            if params["state"] == "open":
+            if params["state"] == "readers":
+                queries = admit_readers(connection, plan_of(module), params["role"], module.check_mode)
+            elif params["state"] == "open":
                 queries = open_access(connection, plan_of(module), params["role"], module.check_mode)
             else:
                 queries = close_access(connection, plan_of(module), module.check_mode)

@@ -21,9 +21,8 @@ options:
     choices: [present, absent]
     required: true
   plan:
-    description: The plan, from M(cutover_plan).
+    description: The plan, from M(cutover_plan). Required when I(state=present).
     type: dict
-    required: true
   target_url:
     description: The owner's URL of the target.
     type: str
@@ -54,28 +53,29 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.cutover.reverse import capture
-from ansible.module_utils.cutover.target.connect import connect, explain
-from ansible.module_utils.cutover_module import PLAN, TARGET, plan_of, run
+from ansible.module_utils.cutover.target.connect import connect
+from ansible.module_utils.cutover_module import TARGET, plan_of, run
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            **PLAN,
             **TARGET,
+            "plan": {"type": "dict"},
             "state": {"type": "str", "choices": ["present", "absent"], "required": True},
         },
+        required_if=[("state", "present", ["plan"])],
         supports_check_mode=True,
     )
 
     def work() -> dict[str, Any]:
-        act = capture.install if module.params["state"] == "present" else capture.remove
         connection = connect(module.params["target_url"])
         try:
-            queries = act(connection, plan_of(module), module.check_mode)
-        except connection.Error as error:
-            raise explain(error, "The change log of PostgreSQL") from None
+            if module.params["state"] == "present":
+                queries = capture.install(connection, plan_of(module), module.check_mode)
+            else:
+                queries = capture.remove(connection, module.check_mode)
         finally:
             connection.close()
         return {"queries": queries, "changed": bool(queries)}
