@@ -69,6 +69,8 @@ def switched(result: dict[str, Any]) -> dict[str, Any]:
 
 def switched_text(result: dict[str, Any]) -> str:
     """The figures of a critical section in one line."""
+    if "hold_ms" not in result:
+        return "An earlier attempt turned out as decided; it is finished."
     to = "PostgreSQL" if result["direction"] == "forward" else "SQLite"
     attempts = f" in attempt {result['attempts']}" if result.get("attempts", 1) > 1 else ""
     return (
