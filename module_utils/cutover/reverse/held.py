@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..plan.model import PlanTable
-from ..ranges import _parameter
+from ..ranges import parameter
 from ..source.sqltokens import quote
 
 #: Values as they are bound (str for text) or as they were read (bytearray for text).
@@ -41,7 +41,7 @@ class Held:
 
     def find(self, source: sqlite3.Connection, key: Values) -> Found | None:
         """The row with this key, text compared byte by byte whatever the column's collation."""
-        marks = [_parameter(value) for value in key]
+        marks = [parameter(value) for value in key]
         where = " AND ".join(
             # The first finds the row by the index, which may take other texts for equal.
             f"{quote(name)} = {mark} AND {quote(name)} = {mark} COLLATE BINARY"
@@ -60,7 +60,7 @@ class Held:
 
     def update(self, source: sqlite3.Connection, identity: Values, changed: Mapping[str, Any]) -> None:
         """Set some columns of a row. ABORT whatever the table says becomes of a conflict: nothing else may be deleted."""
-        marks = [_parameter(value) for value in changed.values()]
+        marks = [parameter(value) for value in changed.values()]
         sets = ", ".join(f"{quote(name)} = {mark}" for name, (mark, _) in zip(changed, marks))
         where, bound = self._where(identity)
         source.execute(
@@ -69,7 +69,7 @@ class Held:
 
     def insert(self, source: sqlite3.Connection, values: Mapping[str, Any]) -> None:
         """A new row from column → value; columns that are not named get their defaults."""
-        marks = [_parameter(value) for value in values.values()]
+        marks = [parameter(value) for value in values.values()]
         names = ", ".join(quote(name) for name in values)
         source.execute(
             f"INSERT OR ABORT INTO {self._name} ({names}) VALUES ({', '.join(mark for mark, _ in marks)})",
@@ -89,7 +89,7 @@ class Held:
         return dict(zip(names, row))
 
     def _where(self, identity: Values) -> tuple[str, list[Any]]:
-        marks = [_parameter(value) for value in identity]
+        marks = [parameter(value) for value in identity]
         parts = [f"{name} = {mark}" for name, (mark, _) in zip(self._address, marks)]
         if not self.table.rowid:
             parts += [f"{part} COLLATE BINARY" for part in parts]

@@ -10,90 +10,24 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Callable, Optional
+from typing import Any
 
 from ..errors import Finding, NoWayBack, Unfit, sample
-from ..idmap import restore_sql
 from ..packer import Row, row_name
-from ..plan.codec import codec_of
-from ..plan.model import Plan, PlanColumn, PlanTable
+from ..plan.model import Plan, PlanTable
 from ..quarantine import Sieve
 from ..source.sqltokens import has_autoincrement
 from .changes import Key
+from .columns import UNREADABLE, Canon, Column, LooseKeys, Wanted
 from .fetch import Fetch, Field
-from .held import Found, Held, as_read
+from .held import Found, Held
 from .ids import Ids
 
-Canon = Optional[bytes]
-_Own = Callable[[Any], bytes]
-#: What a codec may raise for a text that is none of its own: infinity, NaN, years that Python does not know.
-_UNREADABLE = (ValueError, ArithmeticError, LookupError, TypeError)
 _REFUSED = (sqlite3.IntegrityError, sqlite3.DataError, OverflowError)
 
 
 class Clash(NoWayBack):
     """A unique value is still held by a row that is not among those to be replayed, but may be among those that wait."""
-
-
-@dataclass
-class Wanted:
-    """A row of PostgreSQL as the source is to have it. canon: canonical texts of its columns, None for NULL."""
-
-    key: tuple[Any, ...]
-    fields: tuple[Field, ...]
-    canon: list[Canon]
-    values: dict[str, Any] = field(default_factory=dict)
-
-
-class Column:
-    """How one column's values come back."""
-
-    def __init__(self, column: PlanColumn) -> None:
-        self.plan = column
-        self.name = column.name
-        codec = codec_of(column)
-        self._codec = codec
-        #: The canonical text of what is stored.
-        self.stored: _Own = codec.canonical(column.type, column.rules)
-        # Without the rules: they say what became of the source's values, not what PostgreSQL may hold.
-        self._plain: _Own = codec.canonical(column.type)
-        self.same = column.key_of is None and codec.canonical_sql("x", column.type) == restore_sql(column, "x")
-
-    def restore(self, text: str) -> Any:
-        """The value to be bound. Raises one of _UNREADABLE."""
-        return self._codec.restore(text, self.plan.type)
-
-    def canon(self, one: Field) -> Canon:
-        """The canonical text of PostgreSQL's value, empty when it has none that can be told without asking again."""
-        if self.plan.key_of is not None:
-            return None if one.uuid is None else one.uuid.encode()
-        if one.text is None:
-            return None
-        if self.same:
-            return one.text.encode()
-        try:
-            return self._plain(as_read(self.restore(one.text)))
-        except _UNREADABLE:
-            return b""
-
-    def mine(self, value: Any) -> Canon:
-        """The canonical text of a stored value; None for NULL, by a rule too."""
-        if value is None:
-            return None
-        try:
-            return self.stored(value) or None
-        except Unfit:
-            return b"?"
-
-    def is_(self, stored: Any, canon: Canon) -> bool:
-        """Whether a stored value has this canonical text, by the plan's rules or as it is."""
-        if self.mine(stored) == canon:
-            return True
-        try:
-            return stored is not None and self._plain(stored) == canon
-        except Unfit:
-            return False
 
 
 class Table:
@@ -113,7 +47,7 @@ class Table:
         ).fetchone()
         sql = bytes(row[0]).decode("utf-8", "replace") if row and not isinstance(row[0], str) else row[0]
         self.autoincrement = has_autoincrement(sql)
-        self._loose = _LooseKeys(self._keys, self.held)
+        self._loose = LooseKeys(self._keys, self.held)
 
     # ------------------------------------------------------------ by key
 
@@ -196,7 +130,7 @@ class Table:
                 text = ids.text(column.plan, one.uuid)
             try:
                 values.append(None if text is None else column.restore(text))
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 raise self._unreadable(column, text, None, error) from None
         return self._loose.stored(tuple(values))
 
@@ -215,7 +149,7 @@ class Table:
             return None
         try:
             return column.restore(text)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise self._unreadable(column, text, wanted, error) from None
 
     def _changed(self, wanted: Wanted, found: Found) -> dict[str, Any]:
@@ -389,47 +323,6 @@ class Table:
             rows[_canonical(row)] -= 1
         left = sum(1 for count in rows.values() if count)
         return [f"{self.table.name} ({left} rows)"] if left else []
-
-
-class _LooseKeys:
-    """Keys that the source stores in another form than the one that comes back: their canonical texts tell them.
-
-    Only columns whose codec takes several forms of the same value can hold such keys; they are looked through once.
-    """
-
-    _EXACT = frozenset(
-        {"integer", "uuid_key", "boolean", "uuid", "text", "blob", "epoch_s", "epoch_ms", "epoch_us", "real"}
-    )
-
-    def __init__(self, keys: list[Column], held: Held) -> None:
-        self._keys = keys
-        self._held = held
-        self._needed = any(column.plan.codec not in self._EXACT or column.plan.rules for column in keys)
-        #: Canonical texts → the key as it is stored.
-        self._other: dict[tuple[Canon, ...], tuple[Any, ...]] | None = None
-
-    def look(self, source: sqlite3.Connection) -> None:
-        """Look through the source's keys, the first time."""
-        if not self._needed or self._other is not None:
-            return
-        names = [column.name for column in self._keys]
-        at = [[c.name for c in self._held.columns].index(name) for name in names]
-        self._other = {}
-        for found in self._held.rows(source):
-            stored = tuple(found.values[i] for i in at)
-            self._other[tuple(map(Column.mine, self._keys, stored))] = stored
-
-    def stored(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The key as the source stores it, of one that came back."""
-        if not self._other:
-            return key
-        canon = tuple(c.mine(as_read(value)) for c, value in zip(self._keys, key))
-        return self._other.get(canon, key)
-
-    def drop(self, key: tuple[Any, ...]) -> None:
-        """Forget a key whose row is gone."""
-        if self._other:
-            self._other.pop(tuple(c.mine(as_read(value)) for c, value in zip(self._keys, key)), None)
 
 
 def _canonical(row: Sequence[Field]) -> tuple[Canon, ...]:
