@@ -118,26 +118,8 @@ def switch(
         with connection, connection.cursor() as cursor:
             assert capture.problems(cursor, plan) == []
         raise_fence(str(path), "test-1")
-        _let_replays_pass(path)
         open_access(connection, plan, role)
     return Switched(path, owner, app, plan)
-
-
-def _let_replays_pass(path: Path) -> None:
-    """What the fence does itself where a way back is kept."""
-    with closing(sqlite3.connect(path)) as connection:
-        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'pg_cutover_replay'").fetchone():
-            return
-        connection.execute("CREATE TABLE pg_cutover_replay (open)")
-        rows = connection.execute(
-            "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'pg\\_cutover\\_fence%' ESCAPE '\\'"
-        ).fetchall()
-        for name, sql in rows:
-            connection.execute(f'DROP TRIGGER "{name}"')
-            connection.execute(
-                sql.replace(" BEGIN SELECT", " WHEN NOT EXISTS (SELECT 1 FROM pg_cutover_replay) BEGIN SELECT")
-            )
-        connection.commit()
 
 
 @contextmanager

@@ -10,107 +10,44 @@ import time
 from typing import Any, Callable
 
 from ..capture import changes as capture
-from ..errors import CutoverError, SourceChanged, SourceError, TargetError
-from ..plan.model import Plan, from_dict
+from ..errors import SourceError
 from ..ranges import explained
-from ..source.connect import ERRORS, explain, open_readonly, open_writable
-from ..target.connect import connect, first_line, patient
-from . import state as states
-from . import throttle
-from .pace import Pace
+from ..source.connect import open_writable
+from .carrier import LOOK, QUICK_POLL, SLOW_POLL, Carrier
 from .position import TABLE
 from .steps import Steps
 
-#: Of the network to PostgreSQL, in seconds.
-PATIENCE = 9
-_FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
-_QUICK_POLL, _SLOW_POLL = 0.01, 0.1
-#: Seconds between two looks at what the outside says, two prunings, two proofs of a batch.
-_LOOK, _PRUNE, _PROOF = 1.0, 10.0, 10.0
+#: Seconds between two prunings, two proofs of a batch.
+_PRUNE, _PROOF = 10.0, 10.0
 _PRUNE_ROWS, _PRUNE_AT = 1_000, 50_000
 _PROVED_AT_MOST = 2_000
 
 
-class Follower:
+class Follower(Carrier):
     """Applies the change log to PostgreSQL until it is told to stop. config: what service.load returns.
 
     limits: what throttle.LIMITS has, and ``prune_seconds``.
     """
 
+    direction = "follow"
+
     def __init__(self, config: dict[str, Any]) -> None:
-        self.config = config
-        plan = config["plan"]
-        self.plan: Plan = plan if isinstance(plan, Plan) else from_dict(plan)
-        self.path: str = config["source_path"]
-        self._file = os.path.join(config["state_dir"], states.NAME)
-        self._limits = throttle.limits_of(config.get("limits"))
+        super().__init__(config)
         self._prune_every = float((config.get("limits") or {}).get("prune_seconds", _PRUNE))
-        self._pace = Pace()
-        self._state = states.FOLLOWING
-        self._reason: str | None = "starting"
-        self._told = 0.0
-        self._position: int | None = None
         self._pruned = 0
         self._looked = self._pruned_at = self._proved_at = 0.0
 
-    def run(self, stop: Callable[[], bool]) -> None:
-        """Follow until ``stop()``. Raises CutoverError for what only the operator can settle."""
-        wait = _FIRST_WAIT
-        while not stop():
-            began = self._pace.batches
-            try:
-                with self._connected() as (source, target):
-                    self._follow(source, target, stop)
-            except SourceChanged as error:
-                self._say(states.STOPPED, error.message)
-                raise
-            except (SourceError, TargetError) as error:
-                reason = error.message
-            except CutoverError as error:
-                self._say(states.STOPPED, error.message)
-                raise
-            else:
-                continue
-            if self._pace.batches > began:
-                wait = _FIRST_WAIT
-            self._say(states.WAITING, reason)
-            self._sleep(wait, stop)
-            wait = min(wait * 2, _LONGEST_WAIT)
-
-    @contextlib.contextmanager
-    def _connected(self) -> Any:
-        """(source, target), closed in the end; what they raise as one of the engine's errors."""
-        source: Any = None
-        target: Any = None
-        try:
-            source = open_readonly(self.path, bytearray)
-            settings = {"synchronous_commit": "off", "lock_timeout": "5s", **patient(PATIENCE)}
-            target = connect(self.config["target_url"], settings=settings, patience=PATIENCE)
-            yield source, target
-        except ERRORS as error:
-            raise explain(self.path, error) from None
-        except CutoverError:
-            raise
-        except Exception as error:
-            if target is None or not isinstance(error, target.Error):
-                raise
-            raise TargetError(f"PostgreSQL does not answer as it should: {first_line(error)}") from None
-        finally:
-            for connection in (source, target):
-                if connection is not None:
-                    with contextlib.suppress(Exception):
-                        connection.close()
-
-    def _follow(self, source: Any, target: Any, stop: Callable[[], bool]) -> None:
+    def carry(self, source: Any, target: Any, stop: Callable[[], bool]) -> None:
+        """See Carrier."""
         steps = Steps(self.path, self.plan)
         opened = os.stat(self.path)
         with target.cursor() as cursor:
             self._position = steps.check(source, cursor).position
         target.rollback()
-        pause, poll = 0.0, _QUICK_POLL
+        pause, poll = 0.0, QUICK_POLL
         while not stop():
             now = time.monotonic()
-            if now - self._looked >= _LOOK:
+            if now - self._looked >= LOOK:
                 self._looked = now
                 if os.stat(self.path).st_ino != opened.st_ino:
                     raise SourceError(f"{self.path}: was replaced by another file.")
@@ -122,9 +59,9 @@ class Follower:
             if newest == self._position:
                 self._say(self._state, self._reason)
                 time.sleep(poll)
-                poll = min(poll * 1.5, _SLOW_POLL)
+                poll = min(poll * 1.5, SLOW_POLL)
                 continue
-            poll = _QUICK_POLL
+            poll = QUICK_POLL
             prove = now - self._proved_at >= _PROOF and newest - (self._position or 0) <= _PROVED_AT_MOST
             done = steps.once(source, target, self._pace.limit, prove=prove)
             self._position = done.position
@@ -135,17 +72,6 @@ class Follower:
             self._say(self._state, self._reason)
             if pause:
                 self._sleep(min(pause, 4 * done.seconds), stop)
-
-    def _look(self, target: Any) -> float:
-        """Ask whether to go slower; seconds to pause after a batch at most."""
-        began = time.monotonic()
-        with target.cursor() as cursor:
-            reason = throttle.reason(self.path, cursor, self._limits)
-        target.rollback()
-        self._pace.asked(time.monotonic() - began)
-        self._pace.slow = reason is not None
-        self._state, self._reason = (states.THROTTLED, reason) if reason else (states.FOLLOWING, None)
-        return 1.0 if reason else 0.0
 
     def _prune(self, target: Any) -> None:
         """Drop what is applied from the log, as far as the target cannot lose it again."""
@@ -168,31 +94,3 @@ class Follower:
             # The application is writing; there is always another time.
             return
         self._pruned = position
-
-    def _sleep(self, seconds: float, stop: Callable[[], bool]) -> None:
-        until = time.monotonic() + seconds
-        while not stop() and (left := until - time.monotonic()) > 0:
-            self._say(self._state, self._reason)
-            time.sleep(min(left, 0.1))
-
-    def _say(self, state: str, reason: str | None) -> None:
-        """Write the state file, when it says something new or is a second old."""
-        now = time.monotonic()
-        if (state, reason) == (self._state, self._reason) and now - self._told < 1.0:
-            return
-        self._state, self._reason, self._told = state, reason, now
-        pace = self._pace
-        known = state in (states.FOLLOWING, states.THROTTLED)
-        told = states.State(
-            "follow",
-            state,
-            reason,
-            lag_changes=pace.lag if self._position is not None else None,
-            lag_seconds=round(pace.age(), 3) if self._position is not None else None,
-            rate=round(pace.rate(), 1),
-            predicted_hold_ms=pace.predicted_ms() if known and self._position is not None else None,
-            position=self._position,
-        )
-        with contextlib.suppress(OSError):
-            # A full disk must not end the following; that the file grows old is seen.
-            states.write(self._file, told)

@@ -18,8 +18,7 @@ from ..errors import CutoverError, NoWayBack, SourceError
 from ..plan.model import Plan, PlanTable
 from ..source.connect import ERRORS, open_writable
 from ..source.connect import explain as explain_source
-from ..source.describe import OWN_PREFIX
-from ..source.fence import fence_id
+from ..source.fence import CLOSE_REPLAY, OPEN_REPLAY, REPLAY, fence_id
 from ..target.connect import explain, first_line
 from ..target.describe import sequences_of
 from .capture import structure
@@ -27,8 +26,6 @@ from .changes import Key, lock, take
 from .ids import Ids
 from .tables import Clash, Table, names
 
-#: Open while it has a row: then the fence lets the transaction write.
-REPLAY = OWN_PREFIX + "replay"
 #: PostgreSQL's errors that mean that a table or a column is another than the plan's.
 _OTHER = ("42P01", "42703", "42846", "42883", "42804", "22P02")
 
@@ -275,27 +272,17 @@ def _passing(source: sqlite3.Connection) -> Iterator[None]:
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN (?, ?)", (REPLAY, LOG)
         )
     }
-    if REPLAY not in there or fence_id_of(source) is None:
+    if REPLAY not in there or fence_id(source) is None:
         raise SourceError(
             "the source is not fenced for a way back, so nothing is replayed into it: the application may be writing to it."
         )
     before = source.execute(f"SELECT max(seq) FROM {LOG}").fetchone()[0] if LOG in there else None
-    source.execute(f"INSERT INTO {REPLAY} VALUES (1)")
+    source.execute(OPEN_REPLAY)
     yield
-    source.execute(f"DELETE FROM {REPLAY}")
+    source.execute(CLOSE_REPLAY)
     if LOG in there:
         # The rows before stay, so that no position is given out twice.
         source.execute(f"DELETE FROM {LOG} WHERE seq > ?", (before or 0,))
-
-
-def fence_id_of(source: sqlite3.Connection) -> str | None:
-    """The fence, read on a connection that does not decode text."""
-    factory = source.text_factory
-    source.text_factory = str
-    try:
-        return fence_id(source)
-    finally:
-        source.text_factory = factory
 
 
 def _explained(source: sqlite3.Connection, error: Exception) -> SourceError:
