@@ -106,9 +106,28 @@ options:
     type: bool
     default: true
   workers:
-    description: Processes that compare.
+    description: Processes that compare. 0 means one for each core.
     type: int
-    default: 1
+    default: 0
+  throttle:
+    description: The share of the time that each of them rests, from 0 to below 1.
+    type: float
+    default: 0
+  blue_ports:
+    description: Where the instances on SQLite listen on this host. Connections there that no proxy made are refused.
+    type: list
+    elements: int
+    default: []
+  green_ports:
+    description: The same of the instances on PostgreSQL, for the way back.
+    type: list
+    elements: int
+    default: []
+  proxy_addresses:
+    description: Addresses of proxies on other hosts, whose connections are theirs.
+    type: list
+    elements: str
+    default: []
   progress_file:
     description: Where the progress of the comparison is written.
     type: path
@@ -139,6 +158,10 @@ RETURN = r"""
 direction:
   description: Which way the application was switched, C(nothing) when it was not.
   returned: for forward, back and settle
+  type: str
+text:
+  description: What was found, in words.
+  returned: for settle
   type: str
 settled:
   description: An earlier attempt turned out as decided and was finished; the figures are lost with it.
@@ -202,6 +225,12 @@ from ansible.module_utils.cutover.journal import state_dir
 from ansible.module_utils.cutover.switch import back, config, critical, forward, gate, settle
 from ansible.module_utils.cutover_module import LONG, PLAN, SOURCE, STATE, TARGET, run
 
+_SETTLED = {
+    "forward": "an interrupted switch was decided: the application is on PostgreSQL, everything else now too",
+    "back": "an interrupted way back was decided: the application is on SQLite, everything else now too",
+    "nothing": "no interrupted attempt was decided; the application is where it was",
+}
+
 
 def main() -> None:
     """Run the module."""
@@ -212,7 +241,6 @@ def main() -> None:
             **PLAN,
             **TARGET,
             **LONG,
-            "workers": {"type": "int", "default": 1},
             "action": {"type": "str", "choices": ["forward", "back", "settle", "gate", "verify"], "required": True},
             "direction": {"type": "str", "choices": ["forward", "back"], "default": "forward"},
             "run": {"type": "str", "required": True},
@@ -227,6 +255,10 @@ def main() -> None:
             "settle_seconds": {"type": "float", "default": 60.0},
             "verified": {"type": "bool", "default": False},
             "verify": {"type": "bool", "default": True},
+            "throttle": {"type": "float", "default": 0.0},
+            "blue_ports": {"type": "list", "elements": "int", "default": []},
+            "green_ports": {"type": "list", "elements": "int", "default": []},
+            "proxy_addresses": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -238,11 +270,11 @@ def main() -> None:
         if action == "gate" or (module.check_mode and action in ("forward", "back")):
             return {**gate.check(given, params["direction"] if action == "gate" else action), "changed": False}
         if module.check_mode:
-            return {"direction": "nothing", "verified": None, "changed": False}
+            return {"direction": "nothing", "text": "not looked at in check mode", "verified": None, "changed": False}
         if action == "settle":
             with critical.alone(given):
                 direction = settle.settle(given)
-            return {"direction": direction, "changed": direction != "nothing"}
+            return {"direction": direction, "text": _SETTLED[direction], "changed": direction != "nothing"}
         if action == "verify":
             return {"verified": forward.verify(given), "changed": False}
         return {**(forward.run(given) if action == "forward" else back.run(given)), "changed": True}

@@ -27,7 +27,9 @@ class Config:
     themselves. attempts: how often it is tried, with pause_seconds between. catch_up_seconds: for applying what waits
     before the hold. settle_seconds: how long a decided switch is tried when PostgreSQL or a proxy does not answer.
     verified: the caller has proved all rows at a position from which the log is followed. verify: compare all rows
-    after the switch, with so many workers.
+    after the switch, with so many workers (0: one for each core), each of which rests for the share ``throttle`` of its
+    time. blue_ports, green_ports: where the instances listen on this host; who is connected there past the proxies
+    (proxy_addresses: those on other hosts) would not be held.
     """
 
     name: str
@@ -47,7 +49,11 @@ class Config:
     settle_seconds: float = 60.0
     verified: bool = False
     verify: bool = True
-    workers: int = 1
+    workers: int = 0
+    throttle: float = 0.0
+    blue_ports: tuple[int, ...] = ()
+    green_ports: tuple[int, ...] = ()
+    proxy_addresses: tuple[str, ...] = ()
     progress_file: str | None = None
 
     @property
@@ -76,7 +82,8 @@ def from_dict(data: Mapping[str, Any]) -> Config:
         raise PlanError(
             f"the plan is incomplete or of another version of pg-cutover ({error}); derive it again."
         ) from None
-    given["proxies"] = tuple(given.get("proxies", ()))
+    for name in ("proxies", "blue_ports", "green_ports", "proxy_addresses"):
+        given[name] = tuple(given.get(name, ()))
     given["target_url"] = Url(given["target_url"])
     try:
         config = Config(**given)

@@ -154,6 +154,8 @@ def _attempts(config: Config, way: Way, folder: str, guardian: Guardian, proxies
                 time.sleep(config.pause_seconds)
             attempt = config.attempt(f"{number}-{token}")
             way.ready(attempt, proxies)
+            # Right before the hold: it is the same process that confirms it, by a clock that was looked at now.
+            proxies.check()
             pending.begin(folder, Pending(attempt, way.direction))
             steps.reached("announced")
             try:

@@ -24,6 +24,7 @@ from ..reverse.replay import Replayer, open_source
 from ..source import fence
 from ..source.connect import ERRORS, explain, open_readonly, open_writable
 from ..target.connect import connect
+from ..workers import default_workers
 from . import critical, gate, record, steps
 from .clock import NotNow, Took
 from .config import Config
@@ -81,7 +82,13 @@ def _compare(config: Config, snapshot: str) -> dict[str, Any]:
     # It gives way to the application's own processes.
     os.nice(_NICE)
     return checksum.verify(
-        config.source_path, config.target_url, config.plan, config.workers, config.progress_file, snapshot=snapshot
+        config.source_path,
+        config.target_url,
+        config.plan,
+        config.workers or default_workers(),
+        config.progress_file,
+        snapshot=snapshot,
+        throttle=config.throttle,
     )
 
 
@@ -158,6 +165,8 @@ class Forward:
             self._source.text_factory = bytearray
             # A checkpoint in the middle of the hold would only lengthen it; the next writer makes it.
             self._source.execute("PRAGMA wal_autocheckpoint = 0")
+            # The fence decides: it must not be gone after a power cut, when PostgreSQL has been opened for it.
+            self._source.execute("PRAGMA synchronous = EXTRA")
         if self._target is None or self._target.closed:
             self._target = applying(self.config.target_url)
         if self._opener is None or self._opener.closed:

@@ -21,7 +21,7 @@ from ..source import fence
 from ..source.connect import ERRORS, explain, open_readonly
 from ..target.connect import connect
 from ..target.connect import explain as explain_target
-from . import record
+from . import bypass, record
 from .config import Config
 from .proxy import BLUE, GREEN, Proxies, ProxyError
 
@@ -33,12 +33,15 @@ _EACH_MS = 0.25
 
 
 def check(config: Config, direction: str = "forward") -> dict[str, Any]:
-    """{refused: [what stands in the way], predicted_hold_ms, waiting: changes}; changes nothing.
+    """{refused: [what stands in the way], predicted_hold_ms, waiting: changes}; changes nothing, predicts nothing if refused.
 
     While the replication runs, what waits is what it has not carried at this moment.
     """
     with Proxies(config.proxies) as proxies:
         refused = forward(config, proxies) if direction == "forward" else back(config, proxies)
+    if refused:
+        # What cannot begin has no time to be predicted, and what would have to be asked may not be there.
+        return {"refused": refused, "predicted_hold_ms": None, "waiting": None}
     waiting = _waiting(config, direction)
     last = states.read(service.state_file(state_dir(config.name, config.state_dir)))
     predicted = last.predicted_hold_ms if last is not None else None
@@ -67,14 +70,14 @@ def broken(error: BaseException) -> TargetError:
 def forward(config: Config, proxies: Proxies) -> list[str]:
     """What stands in the way of a switch to PostgreSQL. Raises CutoverError when it cannot be found out."""
     reasons = [] if config.verified else ["not all rows have been proved at a known position (run the proof first)"]
-    reasons += _proxies(proxies, leaves=BLUE, enters=GREEN)
+    reasons += _proxies(proxies, leaves=BLUE, enters=GREEN) + _bypassing(config, config.blue_ports)
     capture_id = _on_source(config, lambda source: _forward_source(config, source, reasons))
     return reasons + _on_target(config, lambda cursor: _forward_target(config, cursor, capture_id))
 
 
 def back(config: Config, proxies: Proxies) -> list[str]:
     """What stands in the way of going back to SQLite. Raises CutoverError when it cannot be found out."""
-    reasons = _proxies(proxies, leaves=GREEN, enters=BLUE)
+    reasons = _proxies(proxies, leaves=GREEN, enters=BLUE) + _bypassing(config, config.green_ports)
     standing = _on_source(config, fence.fence_id)
     if standing is None:
         return [*reasons, "SQLite takes writes, so the application is not on PostgreSQL alone"]
@@ -151,6 +154,14 @@ def _proxies(proxies: Proxies, leaves: str, enters: str) -> list[str]:
     except ProxyError as error:
         return [error.message]
     return reasons
+
+
+def _bypassing(config: Config, ports: tuple[int, ...]) -> list[str]:
+    found = bypass.connections(ports, config.proxy_addresses) if ports else {}
+    return [
+        f"{count} connection(s) from {peer} reach the application past the proxy; their requests would not be held"
+        for peer, count in sorted(found.items())
+    ]
 
 
 def _waiting(config: Config, direction: str) -> int | None:
