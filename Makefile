@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Every target sets up what it needs; `make` alone lists them.
+# DEMO_RATE, DEMO_WRITE_SHARE: requests a second on the demo meanwhile, and the share of writes.
 # ARGS goes to ansible-playbook (make cutover ARGS='-e cutover_ids=keep') or to pytest (make unit ARGS='-k codec').
 
 SHELL := /bin/bash
@@ -14,6 +15,13 @@ VENV := .venv
 DEMO_DIR := $(or $(PG_CUTOVER_DEMO_DIR),/var/lib/pg-cutover-demo)
 PLAY := $(VENV)/bin/ansible-playbook -i inventories/demo
 PYTEST := $(VENV)/bin/pytest
+
+# What is on the demo while it moves; DEMO_RATE=0 for no load.
+DEMO_RATE ?= 300
+DEMO_WRITE_SHARE ?= 0.3
+# The maintenance strategy answers writes with 503 while it works.
+DEMO_LOAD_OPTIONS ?= --maintenance
+UNDER_LOAD = $(VENV)/bin/python demo/under_load.py --rate $(DEMO_RATE) --write-share $(DEMO_WRITE_SHARE) $(DEMO_LOAD_OPTIONS)
 
 # The demo's servers. acl lets Ansible become the user postgres from an ordinary account.
 DATABASE_PACKAGES := postgresql
@@ -45,12 +53,12 @@ demo-packages: setup
 	@.ci/setup --system $(DEMO_PACKAGES)
 
 .PHONY: cutover
-cutover: demo-up ## move the demo application from SQLite to PostgreSQL
-	@$(PLAY) playbooks/cutover.yml $(ARGS)
+cutover: demo-up ## move the demo application from SQLite to PostgreSQL, under load
+	@$(UNDER_LOAD) -- $(PLAY) playbooks/cutover.yml $(ARGS)
 
 .PHONY: rollback
-rollback: demo-packages ## take the demo application back to SQLite
-	@$(PLAY) playbooks/rollback.yml $(ARGS)
+rollback: demo-packages ## take the demo application back to SQLite, under load
+	@$(UNDER_LOAD) -- $(PLAY) playbooks/rollback.yml $(ARGS)
 
 .PHONY: status
 status: setup ## where the demo's migration stands and what comes next
