@@ -294,8 +294,8 @@ def copy_as(module: AnsibleModule, mode: int) -> dict[str, Any]:
     """Make the file as a copy of another one in which some variables differ; what the task returns."""
     name, value, path = module.params["name"], module.params["value"], os.path.realpath(module.params["path"])
     also = {str(key): str(one) for key, one in module.params["also"].items()}
-    for one in (value, *also.values()):
-        refuse_what_is_read_differently(module, name, one)
+    for key, one in {name: value, **also}.items():
+        refuse_what_is_read_differently(module, key, one)
     origin = EnvFile(module, module.params["copy_of"])
     if path == origin.path:
         module.fail_json(msg=f"{path} would be a copy of itself: name another file for the second instance.")

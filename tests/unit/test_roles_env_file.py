@@ -195,3 +195,51 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
     answer = run(tmp_path / "none.env", value=NEW)
     assert answer["failed"]
     assert f"{tmp_path}/none.env does not exist" in answer["msg"]
+
+
+# ---------------------------------------------------------------- a copy for a second instance
+
+
+def test_a_copy_differs_in_what_was_asked_for_and_nothing_else(env: Path) -> None:
+    os.chown(env, 65534, 65534)
+    green = env.with_name("green.env")
+    arguments: dict[str, Any] = {
+        "copy_of": str(env),
+        "name": "DATABASE_URL",
+        "value": NEW,
+        "also": {"PORT": 18082, "SECRET": "x"},
+    }
+    answer = run_module("env_file", False, path=str(green), **arguments)
+    assert answer["changed"]
+    assert "s3cr" not in str(answer)
+    assert green.read_text() == (
+        f'# the application\'s settings\nexport DATABASE_URL="{NEW}"\nSECRET=x\nOTHER_DATABASE_URL=untouched\nPORT=18082\n'
+    )
+    assert (mode(green), green.stat().st_uid) == (0o600, 65534)
+    assert env.read_text() == BEFORE
+    assert not former(env).exists()
+    assert not run_module("env_file", False, path=str(green), **arguments)["changed"]
+    assert sorted(path.name for path in env.parent.iterdir()) == ["app.env", "green.env"]
+
+
+def test_a_copy_follows_its_origin_and_its_permissions_are_put_right(env: Path) -> None:
+    green = env.with_name("green.env")
+    arguments: dict[str, Any] = {"copy_of": str(env), "name": "DATABASE_URL", "value": NEW}
+    assert run_module("env_file", True, path=str(green), **arguments)["changed"]
+    assert not green.exists()
+    run_module("env_file", False, path=str(green), **arguments)
+    green.chmod(0o644)
+    assert run_module("env_file", False, path=str(green), **arguments)["changed"]
+    assert mode(green) == 0o600
+    env.write_text(BEFORE + "NEW_SETTING=1\n")
+    assert run_module("env_file", False, path=str(green), **arguments)["changed"]
+    assert "NEW_SETTING=1\n" in green.read_text()
+
+
+def test_a_copy_of_itself_or_with_a_value_that_is_read_differently_is_refused(env: Path) -> None:
+    answer = run_module("env_file", False, path=str(env), copy_of=str(env), name="DATABASE_URL", value=NEW)
+    assert "would be a copy of itself" in answer["msg"]
+    arguments = {"copy_of": str(env), "name": "DATABASE_URL", "value": NEW, "also": {"TITLE": "two words"}}
+    answer = run_module("env_file", False, path=str(env.with_name("green.env")), **arguments)
+    assert "The value for TITLE holds a space" in answer["msg"]
+    assert env.read_text() == BEFORE
