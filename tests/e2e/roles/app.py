@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A web application of a few lines, for the tests of the roles around an application.
 
-`app.py start|stop|restart <directory> <port>` reads <directory>/app.env when it starts.
+`app.py start|stop|restart <directory> <port> [<name>]` reads <directory>/<name>.env when it starts; the name is app.
 GET /health tells the database, / answers 200, POST waits ?seconds= before it answers.
 """
 
@@ -19,9 +19,9 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 
-def database(directory: Path) -> str:
+def database(environment: Path) -> str:
     """The kind of database in DATABASE_URL."""
-    found = re.search(r"^(?:export )?DATABASE_URL=[\"']?(\w+)", (directory / "app.env").read_text(), re.MULTILINE)
+    found = re.search(r"^(?:export )?DATABASE_URL=[\"']?(\w+)", environment.read_text(), re.MULTILINE)
     return found.group(1) if found else "none"
 
 
@@ -81,9 +81,9 @@ def listen(port: int) -> ThreadingHTTPServer:
             time.sleep(0.05)
 
 
-def start(directory: Path, port: int, pid_file: Path) -> None:
+def start(environment: Path, port: int, pid_file: Path) -> None:
     """Serve in the background."""
-    Handler.kind = database(directory)
+    Handler.kind = database(environment)
     server = listen(port)
     if os.fork():
         os._exit(0)
@@ -98,11 +98,12 @@ def start(directory: Path, port: int, pid_file: Path) -> None:
 def main() -> None:
     """Entry point."""
     action, directory, port = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-    pid_file = directory / "app.pid"
+    name = sys.argv[4] if len(sys.argv) > 4 else "app"
+    pid_file = directory / f"{name}.pid"
     if action in ("stop", "restart"):
         stop(pid_file)
     if action in ("start", "restart"):
-        start(directory, port, pid_file)
+        start(directory / f"{name}.env", port, pid_file)
 
 
 if __name__ == "__main__":
