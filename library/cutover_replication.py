@@ -19,6 +19,7 @@ options:
   action:
     description:
       - C(install) writes the engine and the configuration, where they say something new.
+      - C(installed) says what C(install) put in place; I(service) is empty when there is nothing.
       - C(started) waits until the service that was started says how far it is, and removes engines that are of no more use.
       - C(stopped) waits until no process replicates.
       - C(read) says how far it is.
@@ -26,7 +27,7 @@ options:
       - C(judge) says whether going back at this moment is free of loss.
       - C(absent) removes the engine, the configuration and the state. Refused while a process replicates.
     type: str
-    choices: [install, started, stopped, read, wait, judge, absent]
+    choices: [install, installed, started, stopped, read, wait, judge, absent]
     required: true
   name:
     description: The name of the migration.
@@ -115,9 +116,9 @@ state_dir:
   type: str
 service:
   description:
-    - What a service manager needs. C(python), C(program), C(config), C(digest), C(pid_file), C(log_file), C(read_write)
-      (the folders it writes to), C(since), and C(restart), whether what runs was started with something else.
-  returned: when I(action=install)
+    - What a service manager needs. C(python), C(program), C(config), C(direction), C(digest), C(pid_file), C(log_file),
+      C(read_write) (the folders it writes to), C(since), and C(restart), whether what runs was started with something else.
+  returned: when I(action) is install or installed
   type: dict
 replication:
   description:
@@ -146,42 +147,56 @@ from ansible.module_utils.cutover import replication, shipped
 from ansible.module_utils.cutover.errors import CutoverError
 from ansible.module_utils.cutover.journal import make_state_dir, state_dir
 from ansible.module_utils.cutover.lock import replicating
+from ansible.module_utils.cutover.service import load
 from ansible.module_utils.cutover.target.connect import check_url
 from ansible.module_utils.cutover_module import STATE, plan_of, run
 
 
 def install(module: AnsibleModule, folder: str) -> dict[str, Any]:
     """Engine and configuration in place, and what a service manager needs to run them."""
-    params, since = module.params, time.time()
+    params = module.params
     check_url(params["target_url"])
-    source = os.path.realpath(params["source_path"])
     if not module.check_mode:
         make_state_dir(folder)
     program, copied = shipped.install(params["directory"], module.check_mode)
     config = {
         "name": params["name"],
         "state_dir": folder,
-        "source_path": source,
+        "source_path": os.path.realpath(params["source_path"]),
         "plan": plan_of(module).as_dict(),
         "target_url": str(params["target_url"]),
         "direction": params["direction"],
         "limits": params["limits"],
+        # A configuration belongs to the engine that was put there with it.
+        "program": program,
     }
     digest, told = replication.configure(folder, config, module.check_mode)
+    return {"service": service(folder, {**config, "digest": digest}), "changed": copied or told}
+
+
+def installed(module: AnsibleModule, folder: str) -> dict[str, Any]:
+    """The same of what is in place already."""
+    if not os.path.exists(replication.config_file(folder)):
+        return {"service": {}}
+    config = load(replication.config_file(folder))
+    there = os.path.exists(os.path.join(str(config.get("program")), "__main__.py"))
+    return {"service": service(folder, config) if there else {}}
+
+
+def service(folder: str, config: dict[str, Any]) -> dict[str, Any]:
+    """What a service manager needs."""
     holder = replicating(folder)
     return {
-        "service": {
-            "python": sys.executable,
-            "program": program,
-            "config": replication.config_file(folder),
-            "digest": digest,
-            "pid_file": os.path.join(folder, "replication.pid"),
-            "log_file": os.path.join(folder, "replication.log"),
-            "read_write": sorted({folder, os.path.dirname(source)}),
-            "since": since,
-            "restart": holder is not None and (holder.get("config"), holder.get("program")) != (digest, program),
-        },
-        "changed": copied or told,
+        "python": sys.executable,
+        "program": config["program"],
+        "config": replication.config_file(folder),
+        "direction": config["direction"],
+        "digest": config["digest"],
+        "pid_file": os.path.join(folder, "replication.pid"),
+        "log_file": os.path.join(folder, "replication.log"),
+        "read_write": sorted({folder, os.path.dirname(config["source_path"])}),
+        "since": time.time(),
+        "restart": holder is not None and holder.get("config") != config["digest"],
     }
 
 
@@ -212,7 +227,7 @@ def main() -> None:
             **STATE,
             "action": {
                 "type": "str",
-                "choices": ["install", "started", "stopped", "read", "wait", "judge", "absent"],
+                "choices": ["install", "installed", "started", "stopped", "read", "wait", "judge", "absent"],
                 "required": True,
             },
             "directory": {"type": "path"},
@@ -244,6 +259,8 @@ def main() -> None:
         result: dict[str, Any] = {"changed": False, "state_dir": folder}
         if action == "install":
             result.update(install(module, folder))
+        elif action == "installed":
+            result.update(installed(module, folder))
         elif action == "started":
             result.update(started(module, folder))
         elif action == "stopped":

@@ -185,10 +185,12 @@ def wait_close(
 ) -> dict[str, Any]:
     """Wait until at most ``lag_changes`` wait, the hold is predicted at ``hold_ms`` or less, and ``postpone_file`` is gone.
 
-    seconds: when to give up, 0 for never. progress: where what it waits for is written. Returns what ``look`` finds.
+    seconds: when to give up, 0 for never; what is close and only postponed costs nothing of it. progress: where what it
+    waits for is written. Returns what ``look`` finds.
     Raises CutoverError, with the reason when the replication has stopped.
     """
-    began = heard = time.monotonic()
+    heard = time.monotonic()
+    deadline = heard + seconds
     while True:
         found = look(folder)
         if found["running"] and not found["stale"]:
@@ -199,13 +201,15 @@ def wait_close(
             raise CutoverError(
                 f"the replication is not at work: it {found['text']}. See its log and playbooks/status.yml."
             )
-        close = heard >= began and _is_close(found, lag_changes, hold_ms)
+        close = _is_close(found, lag_changes, hold_ms)
         postponed = bool(postpone_file) and os.path.exists(str(postpone_file))
         if close and not postponed:
             return found
+        if close:
+            deadline = time.monotonic() + seconds
         said = f"postponed until {postpone_file} is removed; {found['text']}" if postponed else found["text"]
         say(progress, said)
-        if seconds and time.monotonic() - began > seconds:
+        if seconds and time.monotonic() > deadline:
             raise CutoverError(
                 f"after {seconds:.0f} s it is not close enough ({lag_changes} changes and a hold of {hold_ms:.0f} ms are "
                 f"wanted): {said}"

@@ -75,7 +75,7 @@ def load(path: str) -> dict[str, Any]:
 
 def state_file(folder: str) -> str:
     """The path of the state file in the folder of the migration's state."""
-    return os.path.join(folder, STATE_FILE)
+    return os.path.join(folder, states.NAME)
 
 
 def check_direction(config: dict[str, Any]) -> None:

@@ -78,19 +78,23 @@ def install(directory: str, check_mode: bool = False) -> tuple[str, bool]:
 
 def tidy(directory: str, keep: str | None, check_mode: bool = False) -> list[str]:
     """Remove the copies below ``directory`` but the one called ``keep``; the paths (to be) removed."""
-    try:
-        names = sorted(os.listdir(directory))
-    except FileNotFoundError:
-        return []
-    gone = [os.path.join(directory, name) for name in names]
-    # Nothing but what this file makes, whatever the directory is.
-    gone = [path for path in gone if path != keep and os.path.exists(os.path.join(path, "__main__.py"))]
-    if not check_mode:
+    gone = [path for path in _copies(directory) if path != keep]
+    if not check_mode and os.path.isdir(directory):
         for path in gone:
             shutil.rmtree(path)
         if keep is None:
             _remove_empty(directory)
     return gone
+
+
+def _copies(directory: str) -> list[str]:
+    """Nothing but what this file makes, whatever the directory is."""
+    try:
+        names = sorted(os.listdir(directory))
+    except FileNotFoundError:
+        return []
+    paths = [os.path.join(directory, name) for name in names]
+    return [path for path in paths if os.path.exists(os.path.join(path, "__main__.py"))]
 
 
 def _remove_empty(directory: str) -> None:
