@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -86,11 +87,12 @@ class HaProxy:
         """Its admin socket."""
         return Endpoint(name=self.folder.name, map_path=str(self.map_file), socket=str(self.folder / "admin.sock"))
 
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
+    def start(self, wait: bool = True) -> None:
+        """Start it, and wait until every server is up."""
         (self.folder / "haproxy.cfg").write_text(render(self.folder, **self.variables))
         self.process = subprocess.Popen(["haproxy", "-W", "-f", str(self.folder / "haproxy.cfg")])
-        self.wait()
+        if wait:
+            self.wait()
 
     def wait(self) -> None:
         """Wait until it answers with every server up."""
@@ -182,3 +184,68 @@ def haproxy(folder: Path, blue: int, green: int | None = None, **variables: Any)
         yield proxy
     finally:
         proxy.stop()
+
+
+def now_ms() -> int:
+    """Epoch milliseconds."""
+    return int(time.time() * 1000)
+
+
+@dataclass
+class Answer:
+    """What a client saw: status, side, when it asked and when it had the answer (monotonic seconds)."""
+
+    method: str
+    status: int
+    side: str
+    begin: float
+    end: float
+
+
+class Load:
+    """Clients that keep their connections, ``rate`` requests a second together, three of ten are writes.
+
+    Open loop: a request is due at its time, whether or not the one before it was answered quickly.
+    """
+
+    def __init__(self, port: int, rate: int = 300, clients: int = 24) -> None:
+        self.port = port
+        self.answers: list[Answer] = []
+        self.problems: list[str] = []
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._client, args=(number, clients / rate), daemon=True)
+            for number in range(clients)
+        ]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(20)
+
+    def _client(self, number: int, period: float) -> None:
+        due = time.monotonic() + period * number / len(self._threads)
+        count = number
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+            while not self._stop.wait(max(0.0, due - time.monotonic())):
+                due += period
+                count += 1
+                method = "POST" if count % 10 < 3 else "GET"
+                begin = time.monotonic()
+                try:
+                    connection.request(method, "/?ms=2", b"x" if method == "POST" else None)
+                    response = connection.getresponse()
+                    text = response.read()
+                    side = json.loads(text)["side"] if response.status == 200 else ""
+                except (OSError, http.client.HTTPException, ValueError) as error:
+                    self.problems.append(f"{method}: {error!r}")
+                    connection.close()
+                    continue
+                self.answers.append(Answer(method, response.status, side, begin, time.monotonic()))
+                if response.status != 200:
+                    self.problems.append(f"{method}: {response.status}")
