@@ -93,6 +93,8 @@ class Applier:
             keys = changes.keys.get(stage.table.name)
             if keys:
                 staged[stage.table.name] = stage.fill(source, cursor, keys)
+            if stage.table.name in changes.whole:
+                stage.fill_whole(source, cursor)
         batch = [stage for stage in touched if stage.table.name in staged]
         whole = [stage for stage in touched if stage.table.name in changes.whole]
         for stage in batch:
@@ -121,19 +123,15 @@ class Applier:
         integrity = cursor.connection.IntegrityError
         cursor.execute(f"SAVEPOINT {_SAVEPOINT}; SET CONSTRAINTS ALL DEFERRED")
         try:
-            self._quickly(cursor, batch, staged, facts)
-            for stage in whole:
-                applied.rows += stage.refresh(source, cursor)
+            rows = self._quickly(cursor, batch, whole, staged, facts)
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            applied.rows += rows
             return
         except (integrity, _Blocked):
             cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}; SET CONSTRAINTS ALL DEFERRED")
-        careful = Careful(cursor, facts, batch)
-        problem: str | None = careful.run()
+        problem: str | None = Careful(cursor, facts, batch, whole).run()
         if problem is None:
             try:
-                for stage in whole:
-                    applied.rows += stage.refresh(source, cursor)
                 cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
                 return
             except integrity as error:
@@ -146,16 +144,18 @@ class Applier:
                 "taking foreign keys off for a moment, which is not done while writes are held: let it, and try again."
             )
         cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
-        applied.rebuilt = rebuild(cursor, facts, batch, problem)
-        for stage in whole:
-            applied.rows += stage.refresh(source, cursor)
+        applied.rebuilt = rebuild(cursor, facts, batch, whole, problem)
 
-    def _quickly(self, cursor: Any, batch: list[Stage], staged: dict[str, Staged], facts: catalog.Facts) -> None:
+    def _quickly(
+        self, cursor: Any, batch: list[Stage], whole: list[Stage], staged: dict[str, Staged], facts: catalog.Facts
+    ) -> int:
+        rows = sum(stage.delete_whole(cursor) for stage in whole)
         for stage in batch:
             if staged[stage.table.name].rows:
                 if stage.table.name not in facts.arbiters:
                     raise _Blocked
                 cursor.execute(stage.upsert)
+        rows += sum(stage.insert_whole(cursor) for stage in whole)
         gone = {stage.name: stage for stage in batch if staged[stage.table.name].gone}
         for key in facts.foreign_keys:
             if key.acts and key.parent in gone and referred(cursor, key, gone):
@@ -164,6 +164,7 @@ class Applier:
         for stage in reversed(batch):
             if staged[stage.table.name].gone:
                 cursor.execute(stage.delete)
+        return rows
 
     def verify(self, source: Any, cursor: Any, applied: Applied) -> None:
         """Read the rows that were applied back from PostgreSQL and compare them with the source's, all of them.

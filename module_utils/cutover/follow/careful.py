@@ -36,12 +36,13 @@ _FOR_A_MOMENT: dict[str, tuple[str, ...]] = {
 
 
 class Careful:
-    """One batch whose quick way failed. batch: parents first, the temporary tables filled."""
+    """One batch whose quick way failed. batch: parents first, whole: tables without a key; the temporary tables filled."""
 
-    def __init__(self, cursor: Any, facts: Facts, batch: list[Stage]) -> None:
+    def __init__(self, cursor: Any, facts: Facts, batch: list[Stage], whole: list[Stage]) -> None:
         self._cursor = cursor
         self._facts = facts
         self._batch = batch
+        self._whole = whole
         self._integrity = cursor.connection.IntegrityError
         self._left: dict[str, list[int]] = {}
         #: By table and row what stood in its way last: code, constraint, message.
@@ -53,6 +54,8 @@ class Careful:
         for stage in self._batch:
             self._cursor.execute(f"SELECT {NUMBER} FROM {stage.rows} ORDER BY 1")
             self._left[stage.table.name] = [number for (number,) in self._cursor.fetchall()]
+        for stage in self._whole:
+            stage.delete_whole(self._cursor)
         tricks = [self._without_references, self._out_of_the_way]
         while True:
             self._passes()
@@ -60,6 +63,13 @@ class Careful:
                 break
             if not any(trick() for trick in tricks):
                 return self._problem()
+        self._cursor.execute(f"SAVEPOINT {_TRY}")
+        try:
+            for stage in self._whole:
+                stage.insert_whole(self._cursor)
+        except self._integrity as error:
+            self._cursor.execute(f"ROLLBACK TO SAVEPOINT {_TRY}")
+            return f"{first_line(error)} (constraint {error.diag.constraint_name})"
         return self._delete_rest()
 
     def _passes(self) -> None:

@@ -11,22 +11,26 @@ from .catalog import Facts
 from .stage import Stage
 
 
-def rebuild(cursor: Any, facts: Facts, batch: list[Stage], problem: str) -> list[str]:
+def rebuild(cursor: Any, facts: Facts, batch: list[Stage], whole: list[Stage], problem: str) -> list[str]:
     """Write the batch so, in the caller's transaction; returns the names of the foreign keys that were taken off.
 
     It locks the tables and reads those that refer to them whole. problem: why it is needed. Raises Refused when the rows
     contradict a constraint even so.
     """
-    touched = {stage.name for stage in batch}
+    touched = {stage.name for stage in (*batch, *whole)}
     keys = [key for key in facts.foreign_keys if key.child in touched or key.parent in touched]
     try:
         for key in keys:
             cursor.execute(key.drop)
+        for stage in whole:
+            stage.delete_whole(cursor)
         for stage in batch:
             cursor.execute(f"DELETE FROM {stage.target} AS t USING {stage.rows} AS s WHERE {stage.same('t', 's')}")
             cursor.execute(stage.delete)
         for stage in batch:
             cursor.execute(stage.insert_all)
+        for stage in whole:
+            stage.insert_whole(cursor)
         for key in keys:
             cursor.execute(key.add)
         for key in keys:

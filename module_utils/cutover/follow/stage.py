@@ -164,8 +164,8 @@ class Stage:
             (names, stored, self.table.name),
         )
 
-    def refresh(self, source: Any, cursor: Any) -> int:
-        """Bring a table without a key to what it is now, row by row as a multiset; returns the rows deleted and inserted."""
+    def fill_whole(self, source: Any, cursor: Any) -> None:
+        """Put all rows of a table without a key into the temporary table."""
         rows = Rows(source, self.sent, Range(self.table.name, 0, None, None))
         aside: list[quarantine.Held] = []
 
@@ -180,28 +180,35 @@ class Stage:
         if self._quarantines:
             cursor.execute(f"DELETE FROM {quarantine.TABLE} WHERE table_name = %s", (self.table.name,))
             quarantine.copy(cursor, self.sent, aside)
+
+    def delete_whole(self, cursor: Any) -> int:
+        """Delete the rows of a table without a key that the source no longer has, as often as it has them; how many."""
+        cursor.execute(
+            f"{self._both()} DELETE FROM {self.target} WHERE ctid IN"
+            " (SELECT o.at FROM old AS o LEFT JOIN new AS n ON o.form = n.form AND o.nth = n.nth WHERE n.at IS NULL)"
+        )
+        return int(cursor.rowcount)
+
+    def insert_whole(self, cursor: Any) -> int:
+        """Insert those that the target does not have, as often as it lacks them; how many."""
         listed = ", ".join(self.names)
+        cursor.execute(
+            f"{self._both()} INSERT INTO {self.target} ({listed}) OVERRIDING SYSTEM VALUE"
+            f" SELECT {listed} FROM {self.rows} WHERE ctid IN"
+            " (SELECT n.at FROM new AS n LEFT JOIN old AS o ON o.form = n.form AND o.nth = n.nth WHERE o.at IS NULL)"
+        )
+        return int(cursor.rowcount)
+
+    def _both(self) -> str:
+        """The rows of both sides by their form, equal ones numbered."""
 
         def numbered(table: str) -> str:
-            form = f"ROW({listed})::text AS form"
             return (
                 "SELECT at, form, row_number() OVER (PARTITION BY form ORDER BY at) AS nth FROM"
-                f" (SELECT ctid AS at, {form} FROM {table}) AS forms"
+                f" (SELECT ctid AS at, ROW({', '.join(self.names)})::text AS form FROM {table}) AS forms"
             )
 
-        both = f"WITH old AS MATERIALIZED ({numbered(self.target)}), new AS MATERIALIZED ({numbered(self.rows)})"
-        match = "o.form = n.form AND o.nth = n.nth"
-        cursor.execute(
-            f"{both} DELETE FROM {self.target} WHERE ctid IN"
-            f" (SELECT o.at FROM old AS o LEFT JOIN new AS n ON {match} WHERE n.at IS NULL)"
-        )
-        deleted: int = cursor.rowcount
-        cursor.execute(
-            f"{both} INSERT INTO {self.target} ({listed}) OVERRIDING SYSTEM VALUE SELECT {listed} FROM {self.rows} WHERE ctid IN"
-            f" (SELECT n.at FROM new AS n LEFT JOIN old AS o ON {match} WHERE o.at IS NULL)"
-        )
-        inserted: int = cursor.rowcount
-        return deleted + inserted
+        return f"WITH old AS MATERIALIZED ({numbered(self.target)}), new AS MATERIALIZED ({numbered(self.rows)})"
 
     def _copy(self, cursor: Any, table: str, columns: Sequence[str], chunks: Iterator[tuple[bytes, int]]) -> None:
         stream = CopyStream(chunks)
