@@ -34,8 +34,9 @@ def measure(path: str, plan: Plan, folder: str | None = None, seconds: float = 2
     Each statement is a transaction of its own, in WAL mode with synchronous = NORMAL: the fastest there are, so no
     application pays a larger share. Measured are UPDATE, DELETE and INSERT on the table that had most rows, by
     its key. folder: where the scratch file goes, removed afterwards. seconds: about how long it may take.
-    Times are the processor's. Returns {table, rows, writes: {update|delete|insert: {seconds_without, seconds_with}}, seconds_without,
-    seconds_with, cost_seconds, share}: seconds a statement, of all three together; share is cost / without.
+    Times are the processor's. Returns {table, rows, writes: {update|delete|insert: {seconds_without, seconds_with}},
+    seconds_without, seconds_with, cost_seconds, share}: seconds a statement, of all three together; share is
+    cost / without.
     Empty when no table has a key and rows.
     """
     usable = [table for table in plan.tables if table.key and table.rows]

@@ -15,7 +15,7 @@ Source: https://www.sqlite.org/lang_createtrigger.html, https://www.sqlite.org/l
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Callable
 
 from ..errors import Refused
@@ -78,9 +78,9 @@ def triggers(table: PlanTable, source: Table, number: int) -> dict[str, str]:
 def check(connection: sqlite3.Connection, table: PlanTable, source: Table) -> None:
     """Raise Refused where a victim can only be found by reading the whole table, or not by this process at all."""
     for index in unique_sets(table, source) if table.key else ():
-        for query in _victims(table, source, index, 0, lambda _: "?1"):
+        for query in _victims(table, source, index, 0, lambda _: ":new"):
             try:
-                steps = connection.execute(f"EXPLAIN QUERY PLAN {query}", (None,)).fetchall()
+                steps = connection.execute(f"EXPLAIN QUERY PLAN {query}", {"new": None}).fetchall()
             except ERRORS as error:
                 raise _refused(source, index, f"cannot be followed ({error})") from None
             # What has a parent is the row of constants that an expression is taken of.
@@ -154,7 +154,7 @@ def _another(table: PlanTable) -> str:
 
 def _update_of(source: Table, index: Index) -> tuple[str, str]:
     """The event and the condition under which an UPDATE can make a row clash in this index."""
-    if index.where is not None or any(part.expression is not None for part in index.columns):
+    if index.where is not None or (_computed(source, index) and (_filled(source) or "" in _columns(source, index))):
         return "BEFORE UPDATE", ""
     columns = [source.column(_column_name(source, str(part.name))) for part in index.columns]
     event = "BEFORE UPDATE"
@@ -177,44 +177,70 @@ def _victims(table: PlanTable, source: Table, index: Index, number: int, value: 
     """The queries for the key of the row that a new row would replace by this index."""
     head = f"SELECT {number}, {', '.join(quote(name) for name in table.key)} FROM {quote(source.name)} WHERE "
     limit = f" AND ({index.where})" if index.where is not None else ""
-    filled = {c.name: _default(c.default) for c in source.columns if c.not_null and c.default is not None}
-    if all(part.expression is None for part in index.columns):
-        return [head + " AND ".join(_same(source, index, filled, value)) + limit]
-    plain = _row(source, {}, value)
-    queries = [head + " AND ".join(_alike(source, index, plain)) + limit]
+    filled = _filled(source)
+    if not _computed(source, index):
+        simple = (_wanted(name, filled, value) for name in _columns(source, index))
+        return [head + " AND ".join(_same(source, index, simple)) + limit]
+    row = _row(source, {}, value)
+    plain = (value(name) if name else f"(SELECT {text} FROM {row})" for name, text in _parts(source, index))
+    queries = [head + " AND ".join(_same(source, index, plain)) + limit]
     if filled:
-        # REPLACE puts the default where NULL is not allowed.
-        missing = " OR ".join(f"{value(name)} IS NULL" for name in filled)
         row = _row(source, filled, value)
-        queries.append(head + " AND ".join(_alike(source, index, row)) + limit + f" AND ({missing})")
+        # The plus takes the affinity away, as for a value that is stored.
+        other = (f"(SELECT {'+' + quote(name) if name else text} FROM {row})" for name, text in _parts(source, index))
+        missing = " OR ".join(f"{value(name)} IS NULL" for name in filled)
+        queries.append(head + " AND ".join(_same(source, index, other)) + limit + f" AND ({missing})")
     return queries
 
 
-def _same(source: Table, index: Index, filled: dict[str, str], value: NewValue) -> Iterable[str]:
+def _computed(source: Table, index: Index) -> bool:
+    """True when some of what the index holds is computed of other columns."""
+    return any(not name or source.column(name).generated is not None for name in _columns(source, index))
+
+
+def _filled(source: Table) -> dict[str, str]:
+    """Column → default, where REPLACE puts it in the place of a NULL that is not allowed."""
+    return {c.name: _default(c.default) for c in source.columns if c.not_null and c.default is not None}
+
+
+def _parts(source: Table, index: Index) -> Iterator[tuple[str, str]]:
+    """(name of the column or nothing, its expression) of each part of an index."""
     for part in index.columns:
-        column = source.column(_column_name(source, str(part.name)))
-        wanted = value(column.name)
-        if column.name in filled:
-            # REPLACE puts the default where NULL is not allowed.
-            wanted = f"coalesce({wanted}, {filled[column.name]})"
-        yield f"{quote(column.name)} = {wanted} COLLATE {quote(part.collation)}"
+        yield ("", part.expression) if part.expression is not None else (_column_name(source, str(part.name)), "")
+
+
+def _columns(source: Table, index: Index) -> list[str]:
+    return [name for name, _ in _parts(source, index)]
+
+
+def _wanted(name: str, filled: dict[str, str], value: NewValue) -> str:
+    return f"coalesce({value(name)}, {filled[name]})" if name in filled else value(name)
+
+
+def _same(source: Table, index: Index, wanted: Iterable[str]) -> Iterator[str]:
+    """Conditions that find a row by the index. Its collation stands where it outweighs that of the other side."""
+    for part, (name, text), sought in zip(index.columns, _parts(source, index), wanted):
+        collation = f"COLLATE {quote(part.collation)}"
+        yield f"{quote(name)} = {sought} {collation}" if name else f"({text}) {collation} = {sought}"
 
 
 def _row(source: Table, filled: dict[str, str], value: NewValue) -> str:
-    """The new row as a table of its own, under the table's name, so that an index's expression can be taken of it."""
-    parts = []
-    for column in source.columns:
-        wanted = value(column.name)
-        if column.name in filled:
-            wanted = f"coalesce({wanted}, {filled[column.name]})"
-        parts.append(f"{wanted} AS {quote(column.name)}")
-    return f"(SELECT {', '.join(parts)}) AS {quote(source.name)}"
+    """The new row as a table of its own, under the table's name, so that an index's expression can be taken of it.
 
-
-def _alike(source: Table, index: Index, row: str) -> Iterable[str]:
-    for part in index.columns:
-        text = part.expression if part.expression is not None else quote(_column_name(source, str(part.name)))
-        yield f"({text}) = (SELECT {text} FROM {row}) COLLATE {quote(part.collation)}"
+    Generated columns are computed anew where columns are filled.
+    """
+    stored = [c for c in source.columns if c.generated is None or not filled]
+    columns = ", ".join(f"{_wanted(column.name, filled, value)} AS {quote(column.name)}" for column in stored)
+    row = f"(SELECT {columns}) AS {quote(source.name)}"
+    left = [column for column in source.columns if column not in stored]
+    while left:
+        # One may be computed of another.
+        names = {column.name.lower() for column in left}
+        now = [c for c in left if not names & {unquoted(t).lower() for t in tokens(str(c.generated))}] or left
+        added = ", ".join(f"({column.generated}) AS {quote(column.name)}" for column in now)
+        row = f"(SELECT *, {added} FROM {row}) AS {quote(source.name)}"
+        left = [column for column in left if column not in now]
+    return row
 
 
 def _default(text: str) -> str:
