@@ -18,4 +18,7 @@ def applying(url: str, durable: bool = True) -> Any:
 
 def limit(cursor: Any, milliseconds: int) -> None:
     """Let the statements of this transaction wait for locks, and last, no longer. Takes no snapshot."""
-    cursor.execute(f"SET LOCAL lock_timeout TO {int(milliseconds)}; SET LOCAL statement_timeout TO {int(milliseconds)}")
+    # The lock's limit strikes first: its message says what is the matter.
+    cursor.execute(
+        f"SET LOCAL lock_timeout TO {int(milliseconds)}; SET LOCAL statement_timeout TO {int(milliseconds) + 10}"
+    )

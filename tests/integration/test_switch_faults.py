@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can go wrong around the critical section: it is called off without harm, or finished later, never half done."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from cutover.capture import install
+from cutover.switch.proxy import Proxies
+from support.postgres import Cluster
+from support.switching import Load, Stage, stage
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A server of its own, which may be stopped."""
+    made = Cluster.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def ready(tmp_path: Path, cluster: Cluster) -> Iterator[Stage]:
+    """A migration ready to be switched."""
+    tmp_path.chmod(0o755)
+    with stage(tmp_path, cluster, cluster.create_database()) as made:
+        yield made
+
+
+def stop(cluster: Cluster) -> None:
+    cluster._run("pg_ctl", "stop", "-D", str(cluster.data), "-m", "immediate", "-w")
+
+
+def start(cluster: Cluster) -> None:
+    cluster._run(
+        "pg_ctl", "start", f"--pgdata={cluster.data}", f"--log={cluster.log}", "--wait", f"--options=-p {cluster.port}"
+    )
+
+
+def reached(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert "reached" in line, line
+
+
+def result(process: subprocess.Popen[str], more: str = "\n") -> dict[str, Any]:
+    with process:
+        said, _ = process.communicate(more * 20, timeout=60)
+    told: dict[str, Any] = json.loads(said.splitlines()[-1])
+    return told
+
+
+def untouched(ready: Stage, load: Load) -> None:
+    """The application goes on, on SQLite."""
+    before = len(load.acknowledged)
+    time.sleep(0.3)
+    assert len(load.acknowledged) > before
+    assert ready.fence() is None
+    with Proxies([ready.proxy.endpoint]) as proxies:
+        [state] = proxies.state()
+    assert (state["route"], state["held_ms"]) == ("blue", 0)
+
+
+def slow_write(ready: Stage, milliseconds: int) -> threading.Thread:
+    """A write that is in flight for some time."""
+
+    def write() -> None:
+        with closing(http.client.HTTPConnection("127.0.0.1", ready.proxy.port, timeout=20)) as connection:
+            connection.request("POST", f"/write?id=777777&ms={milliseconds}")
+            connection.getresponse().read()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    time.sleep(0.2)
+    return thread
+
+
+def test_a_slow_request_in_flight_calls_it_off_and_it_is_tried_again(ready: Stage) -> None:
+    thread = slow_write(ready, 3000)
+    assert thread.is_alive()
+    told = ready.run("forward", attempts=1, budget_ms=200, verify=False)
+    assert "1 request(s) still in flight" in told["error"], told
+    assert "was not moved" in told["error"]
+    assert ready.fence() is None
+    told = ready.run("forward", attempts=30, budget_ms=200, verify=False)
+    thread.join()
+    assert told["direction"] == "forward", told
+    assert told["off"]
+    assert ready.writable() == ["postgresql"]
+    assert [phase for phase, _ in ready.journal()] == ["switch_off", "switched_online"]
+
+
+def test_a_writer_that_holds_sqlite_calls_it_off(ready: Stage) -> None:
+    with closing(sqlite3.connect(ready.source, isolation_level=None)) as stray:
+        stray.execute("BEGIN IMMEDIATE")
+        told = ready.run("forward", attempts=2, budget_ms=150, verify=False)
+        assert "locked" in told["error"], told
+        stray.execute("ROLLBACK")
+    with Load(ready.proxy.port) as load:
+        untouched(ready, load)
+        assert ready.run("forward", verify=False)["direction"] == "forward"
+    assert load.failed == []
+
+
+def test_two_at_once(ready: Stage) -> None:
+    with Load(ready.proxy.port) as load:
+        first = ready.start("forward", "wait", "announced", verify=False)
+        reached(first)
+        began = time.monotonic()
+        told = ready.run("forward", verify=False)
+        assert told["kind"] == "Locked", told
+        assert "another switch of this migration is at work" in told["error"]
+        assert time.monotonic() - began < 3
+        assert ready.run("settle")["kind"] == "Locked"
+        assert result(first)["direction"] == "forward"
+    assert load.failed == []
+    assert load.acknowledged - ready.ids() == set()
+
+
+def test_asked_to_end_in_the_hold_it_finishes_first(ready: Stage) -> None:
+    with Load(ready.proxy.port) as load:
+        process = ready.start("forward", "wait", "locked", verify=False)
+        reached(process)
+        process.send_signal(signal.SIGTERM)
+        with process:
+            process.communicate("\n", timeout=60)
+        ready.guardian_ended()
+        time.sleep(0.2)
+    assert load.failed == []
+    assert ready.writable() == ["postgresql"]
+    assert [phase for phase, _ in ready.journal()] == ["switched_online"]
+
+
+def test_postgresql_that_stops_in_the_drain_calls_it_off(ready: Stage, cluster: Cluster) -> None:
+    with Load(ready.proxy.port) as load:
+        process = ready.start("forward", "wait", "locked", verify=False, attempts=2, lease_ms=3000, budget_ms=1500)
+        reached(process)
+        stop(cluster)
+        told = result(process)
+        assert "PostgreSQL" in told["error"], told
+        untouched(ready, load)
+        told = ready.run("forward", verify=False)
+        assert "cannot be reached" in told["error"], told
+        start(cluster)
+        untouched(ready, load)
+        assert ready.run("forward")["verified"]["ok"]
+        time.sleep(0.2)
+    assert load.failed == []
+    assert ready.writable() == ["postgresql"]
+    assert load.acknowledged - ready.ids() == set()
+
+
+def test_postgresql_that_answers_no_more_in_the_drain_calls_it_off(ready: Stage) -> None:
+    """As when the network is cut: no answer, and no end of the connection."""
+    with Load(ready.proxy.port) as load:
+        process = ready.start("forward", "wait", "locked", verify=False, attempts=1, budget_ms=300)
+        reached(process)
+        with closing(psycopg2.connect(ready.cluster.superuser_url())) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pid FROM pg_stat_activity WHERE datname = %s AND application_name = 'pg-cutover'",
+                (ready.database.name,),
+            )
+            backends = [pid for (pid,) in cursor.fetchall()]
+        assert backends
+        for pid in backends:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            told = result(process)
+            assert "error" in told, told
+            assert time.monotonic() - began < 3
+            untouched(ready, load)
+        finally:
+            for pid in backends:
+                os.kill(pid, signal.SIGCONT)
+        told = ready.run("forward")
+        assert told["verified"]["ok"], told
+    assert load.failed == []
+    assert load.acknowledged - ready.ids() == set()
+
+
+def test_postgresql_that_is_gone_after_the_decision_is_waited_for(ready: Stage, cluster: Cluster) -> None:
+    process = ready.start("forward", "wait", "fenced", verify=False, settle_seconds=1)
+    reached(process)
+    stop(cluster)
+    told = result(process)
+    assert "the switch is decided but cannot be finished" in told["error"], told
+    assert ready.fence() is not None
+    assert "cannot be finished" in ready.run("settle", settle_seconds=1)["error"]
+    assert ready.journal() == []
+    start(cluster)
+    assert ready.run("settle") == {"direction": "forward"}
+    assert ready.writable() == ["postgresql"]
+    with Load(ready.proxy.port) as load:
+        time.sleep(0.3)
+    assert load.failed == []
+    assert load.acknowledged
+    assert [phase for phase, _ in ready.journal()] == ["switched_online"]
+
+
+def test_a_proxy_that_does_not_answer_means_that_nothing_begins(ready: Stage) -> None:
+    gone = {"name": "gone", "map_path": "/nowhere/map", "socket": str(ready.folder / "no.sock")}
+    with Load(ready.proxy.port) as load:
+        here = json.loads(ready.config().read_text())["proxies"]
+        told = ready.run("forward", proxies=[*here, gone])
+        assert "gone" in told["error"], told
+        untouched(ready, load)
+    assert load.failed == []
+
+
+def test_haproxy_that_is_restarted_in_the_hold_calls_it_off(ready: Stage) -> None:
+    process = ready.start("forward", "wait", "locked", verify=False, attempts=1, budget_ms=3000, lease_ms=5000)
+    reached(process)
+    ready.proxy.stop()
+    ready.proxy.start()
+    told = result(process)
+    assert "error" in told, told
+    assert ready.fence() is None
+    with Load(ready.proxy.port) as load:
+        untouched(ready, load)
+        assert ready.run("forward")["verified"]["ok"]
+    assert load.failed == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("ALTER TABLE tag ADD COLUMN colour TEXT", "tag"),
+        ("DROP TABLE pg_cutover_log", "log"),
+    ],
+)
+def test_a_source_that_changed_its_structure_is_refused(ready: Stage, change: str, said: str) -> None:
+    with closing(sqlite3.connect(ready.source)) as connection:
+        connection.execute(change)
+    told = ready.run("forward")
+    assert "is not begun" in told["error"], told
+    assert said in told["error"]
+    assert ready.fence() is None
+
+
+def test_a_structure_that_changes_in_the_last_moment_calls_it_off(ready: Stage) -> None:
+    process = ready.start("forward", "wait", "idle", verify=False, attempts=2, budget_ms=2000, lease_ms=3000)
+    reached(process)
+    with closing(sqlite3.connect(ready.source)) as connection:
+        connection.execute("CREATE TABLE late (a)")
+    told = result(process)
+    assert "is not begun" in told["error"], told
+    assert ready.fence() is None
+
+
+def test_the_gate_names_everything_that_stands_in_the_way(ready: Stage) -> None:
+    ready.green.kill()
+    until = time.monotonic() + 20
+    while "app1 is UP" in str(refused := ready.run("gate", verified=False)["refused"]) or "green" not in str(refused):
+        assert time.monotonic() < until, refused
+    install.remove(str(ready.source))
+    with closing(psycopg2.connect(ready.database.url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("DROP TRIGGER pgcutover_capture_insert ON tag")
+    refused = "; ".join(ready.run("gate", verified=False, application_role="nobody_here")["refused"])
+    for part in (
+        "not all rows have been proved",
+        "green_read",
+        "does not log its changes",
+        "no role nobody_here",
+        "way back",
+    ):
+        assert part in refused, refused
+    told = ready.run("forward", verified=False)
+    assert "nothing was held or changed" in told["error"]
