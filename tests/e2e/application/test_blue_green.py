@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import sqlite3
 import stat
 import subprocess
@@ -20,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from support.postgres import free_port
 from support.project import ROOT
 
 APPLICATION = ROOT / "tests/e2e/roles/app.py"
@@ -27,12 +27,6 @@ BEFORE = 'export DATABASE_URL="sqlite:////srv/app.sqlite"\nPORT=1\nSECRET=of the
 URL = "postgresql://app:s3cr%40t@127.0.0.1:6432/app"
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="seals a file: needs root")
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True)
