@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from conftest import IN_CI
 from cutover.capture.install import install
 from cutover.capture.standing import text
 from support.captured import Replica, schema, writes
