@@ -10,10 +10,55 @@ from __future__ import annotations
 import random
 import select
 import sqlite3
+import subprocess
 import sys
 import time
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
+
+#: Every reference that PostgreSQL acts on, unique values that clash, keys of two columns, a table without a key.
+SCHEMA = """
+CREATE TABLE a (id INTEGER PRIMARY KEY AUTOINCREMENT, code TEXT UNIQUE, up INTEGER REFERENCES a ON DELETE SET NULL, value REAL);
+CREATE TABLE b (x INTEGER, y TEXT, a INTEGER NOT NULL REFERENCES a ON DELETE CASCADE ON UPDATE CASCADE, PRIMARY KEY (x, y)) WITHOUT ROWID;
+CREATE TABLE c (id INTEGER PRIMARY KEY, bx INTEGER, "by" TEXT, place INTEGER NOT NULL UNIQUE, a INTEGER REFERENCES a ON DELETE RESTRICT,
+  FOREIGN KEY (bx, "by") REFERENCES b ON DELETE CASCADE ON UPDATE CASCADE);
+CREATE TABLE d (id TEXT PRIMARY KEY NOT NULL, c INTEGER DEFAULT 1 REFERENCES c ON DELETE SET DEFAULT, body BLOB);
+CREATE TABLE e (a INTEGER REFERENCES a ON DELETE CASCADE, word TEXT);
+CREATE TABLE f (u INTEGER NOT NULL, v INTEGER NOT NULL, w TEXT COLLATE NOCASE UNIQUE, UNIQUE (u, v));
+"""  # fmt: skip
+
+
+def seeded(connection: sqlite3.Connection) -> None:
+    """The schema with some rows."""
+    connection.execute("PRAGMA journal_mode = wal")
+    connection.executescript(SCHEMA)
+    chance = random.Random(7)
+    for n in range(1, 41):
+        connection.execute(
+            "INSERT INTO a VALUES (?, ?, ?, ?)", (n, f"code {n}", chance.choice([None, n // 2 or None]), n / 3)
+        )
+        connection.execute("INSERT INTO b VALUES (?, ?, ?)", (n % 7, f"y{n}", chance.randint(1, n)))
+        connection.execute(
+            "INSERT INTO c VALUES (?, ?, ?, ?, ?)", (n, n % 7, f"y{n}", 100 - n, chance.choice([None, n]))
+        )
+        connection.execute("INSERT INTO d VALUES (?, ?, ?)", (f"d{n}", chance.randint(1, n), bytes([n, 0, 255])))
+        connection.execute("INSERT INTO e VALUES (?, ?)", (chance.randint(1, n), chance.choice(["p", "q", None])))
+        connection.execute("INSERT INTO f VALUES (?, ?, ?)", (n % 5, n, f"Word {n}"))
+
+
+def writing(path: Path, seed: int) -> subprocess.Popen[str]:
+    """A process that writes at random."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "support.workload", str(path), str(seed)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
 
 
 def _quoted(name: str) -> str:

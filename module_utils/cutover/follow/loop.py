@@ -12,7 +12,7 @@ from typing import Any, Callable
 from ..capture import changes as capture
 from ..errors import SourceError
 from ..ranges import explained
-from ..source.connect import open_writable
+from ..source.connect import check_file, open_writable
 from .carrier import LOOK, QUICK_POLL, SLOW_POLL, Carrier
 from .position import TABLE
 from .steps import Steps
@@ -40,7 +40,7 @@ class Follower(Carrier):
     def carry(self, source: Any, target: Any, stop: Callable[[], bool]) -> None:
         """See Carrier."""
         steps = Steps(self.path, self.plan)
-        opened = os.stat(self.path)
+        opened = self._file_number()
         with target.cursor() as cursor:
             self._position = steps.check(source, cursor).position
         target.rollback()
@@ -49,7 +49,7 @@ class Follower(Carrier):
             now = time.monotonic()
             if now - self._looked >= LOOK:
                 self._looked = now
-                if os.stat(self.path).st_ino != opened.st_ino:
+                if self._file_number() != opened:
                     raise SourceError(f"{self.path}: was replaced by another file.")
                 pause = self._look(target)
                 self._prune(target)
@@ -72,6 +72,11 @@ class Follower(Carrier):
             self._say(self._state, self._reason)
             if pause:
                 self._sleep(min(pause, 4 * done.seconds), stop)
+
+    def _file_number(self) -> int:
+        """Which file has the source's name now. Raises SourceError."""
+        check_file(self.path)
+        return os.stat(self.path).st_ino
 
     def _prune(self, target: Any) -> None:
         """Drop what is applied from the log, as far as the target cannot lose it again."""

@@ -7,9 +7,10 @@ nothing behind in the catalog.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import contextlib
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from .. import quarantine
 from ..capture import changes as capture
@@ -129,9 +130,9 @@ class Stage:
             else:
                 staged.aside.append(one)
 
-        self._copy(
-            cursor, self.rows, self.names, self.packer.chunks(noted(capture.rows(source, self.table, keys)), refused)
-        )
+        # Closed whatever happens: an open cursor would keep the read transaction.
+        with contextlib.closing(cast("Generator[Row, None, None]", capture.rows(source, self.table, keys))) as rows:
+            self._copy(cursor, self.rows, self.names, self.packer.chunks(noted(rows), refused))
         aside = {capture.identity(tuple(one.row[at] for at in self._key_at)) for one in staged.aside}
         staged.rows = [key for key in staged.there if capture.identity(key) not in aside] if aside else staged.there
         # A row that goes to quarantine leaves its table.
