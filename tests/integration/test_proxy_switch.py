@@ -240,3 +240,17 @@ def test_health_is_asked_of_every_server(tmp_path: Path, ports: tuple[int, int])
                     reasons = proxies.unhealthy("green")
             assert reasons
             assert not [reason for reason in reasons if "app2" not in reason]
+
+
+def test_server_that_was_never_checked_is_not_healthy(tmp_path: Path, ports: tuple[int, int]) -> None:
+    """HAProxy counts a server as up from the start; nothing listens behind this one."""
+    tmp_path.chmod(0o755)
+    with haproxy(tmp_path / "p", *ports) as proxy:
+        proxy.stop()
+        proxy.variables.update(haproxy_green_servers=servers(free_port()), haproxy_health_interval="3600s")
+        proxy.start(wait=False)
+        with Proxies([proxy.endpoint], timeout=2) as proxies:
+            until = time.monotonic() + 10
+            while "error" in proxies.state()[0] and time.monotonic() < until:
+                time.sleep(0.05)
+            assert not proxies.healthy("green")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -86,13 +87,7 @@ class Proxy:
             ]
             if not servers:
                 reasons.append(f"{self}: backend {name} has no server")
-            reasons += [
-                f"{self}: server {name}/{row['svname']} is {row['status']}"
-                + (f" ({row['last_chk']})" if row.get("last_chk") else "")
-                for row in servers
-                # "UP 1/3" is on its way down, "no check" says nothing.
-                if row["status"] != "UP"
-            ]
+            reasons += [f"{self}: server {name}/{row['svname']} {said}" for row in servers if (said := _ill(row))]
         return reasons
 
     # ---- the hold
@@ -356,6 +351,17 @@ def _name_and_parent(text: str) -> tuple[str, int]:
     """From /proc/<pid>/stat; the name stands in brackets and may hold anything."""
     head, _, tail = text.rpartition(")")
     return head.partition("(")[2], int(tail.split()[1])
+
+
+def _ill(row: Mapping[str, str]) -> str:
+    """What is wrong with a server by its line of `show stat`; empty: its last check passed."""
+    # "UP 1/3" is on its way down, "no check" says nothing.
+    if row["status"] != "UP":
+        return f"is {row['status']}" + (f" ({row['last_chk']})" if row.get("last_chk") else "")
+    # A server counts as up from the start, before the first check. One that tracks another has no check of its own.
+    if not row.get("tracked") and not re.match(r"(\* )?L[467]OK", row.get("check_status", "")):
+        return "has passed no health check yet"
+    return ""
 
 
 def _backends(sides: Iterable[str], kinds: Iterable[str]) -> list[str]:
