@@ -83,6 +83,8 @@ def _prepare(
     """The ranges that are still to be copied, the largest tables first; and whether an earlier run began them."""
     check_structure(source_path, plan)
     source = open_readonly(source_path, bytearray)
+    # The workers are forked with it.
+    idmap.load_given(source, plan)
     target = connect(target_url)
     try:
         with target, target.cursor() as cursor:

@@ -17,6 +17,7 @@ from . import idproof
 from .canonical import Canonical
 from .compare import CAP, Difference, OrderedMerge, Tally
 from .errors import Refused, Unfit
+from .idmap import load_given
 from .plan.model import Plan, PlanTable
 from .progress import Progress
 from .quarantine import Sieve
@@ -56,6 +57,7 @@ def verify(
     # The fence stops writes to rows, not the making of tables.
     check_structure(source_path, plan)
     source = open_readonly(source_path, bytearray)
+    load_given(source, plan)
     holder = connect(target_url)
     try:
         holder.set_session(isolation_level="REPEATABLE READ", readonly=True)

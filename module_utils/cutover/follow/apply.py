@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from .. import idmap
 from ..capture import changes as capture
 from ..capture.changes import Changes, Key
 from ..errors import CutoverError, Refused
@@ -80,6 +81,8 @@ class Applier:
         cursor.execute(
             "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in _SETTINGS.items())
         )
+        if self._facts is None:
+            idmap.load_given(source, self.plan)
         facts = self._know(cursor)
         cursor.execute("SELECT relname FROM pg_class WHERE relnamespace = pg_my_temp_schema() AND relkind = 'r'")
         there = {name for (name,) in cursor.fetchall()}

@@ -72,6 +72,8 @@ class Ids:
     def gone(self, table: PlanTable, number: int, uuid: str) -> None:
         """No row of the table has this key any more. Its integer is never given again."""
         self._above(table.name)
+        # Rows that referred to it may be replayed later, and are found by it.
+        self._source.execute(f"INSERT OR IGNORE INTO {GIVEN_IDS} VALUES (?, ?, ?)", (table.name, number, uuid))
         self._gone.setdefault(table.name, []).append(uuid)
 
     def touch(self, table: PlanTable) -> None:
