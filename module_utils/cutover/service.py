@@ -116,8 +116,11 @@ class _Stop:
         return self._asked or (self._parent is not None and os.getppid() != self._parent)
 
 
-def serve(config: dict[str, Any], stop: Callable[[], bool]) -> int:
-    """Replicate until ``stop()``; the exit status. What stops it otherwise stands in the state file."""
+def serve(config: dict[str, Any], stop: Callable[[], bool], tell: daemon.Tell = lambda status, words: None) -> int:
+    """Replicate until ``stop()``; the exit status. What stops it otherwise stands in the state file.
+
+    tell: is told that it works (0), or with which status and why it does not.
+    """
     about = {
         "direction": config["direction"],
         "config": config["digest"],
@@ -125,22 +128,25 @@ def serve(config: dict[str, Any], stop: Callable[[], bool]) -> int:
     }
     try:
         with ReplicationLock(config["state_dir"], about):
-            return _serve(config, stop)
+            return _serve(config, stop, tell)
     except Locked as error:
         # Its state file is the other one's.
         _say(error.message)
+        tell(OPERATOR, error.message)
         return OPERATOR
 
 
-def _serve(config: dict[str, Any], stop: Callable[[], bool]) -> int:
+def _serve(config: dict[str, Any], stop: Callable[[], bool], tell: daemon.Tell) -> int:
     _say(f"{config['name']}: {config['direction']}, {config['source_path']}")
     try:
         check_direction(config)
     except WrongDirection as error:
+        tell(OPERATOR, error.message)
         return _ended(config, OPERATOR, "stopped", error.message)
     except CutoverError as error:
         # A folder that is not mounted yet, a file that is locked: it may be there the next time.
         return _ended(config, AGAIN, "waiting", error.message)
+    tell(0, "")
     try:
         loop = Follower(config) if config["direction"] == "follow" else Reverser(config)
         loop.run(stop)
@@ -193,19 +199,20 @@ def main(arguments: list[str] | None = None) -> int:
     if not given.daemon:
         return serve(config, _Stop())
 
-    daemon.detach(given.pid_file, given.log)
+    tell = daemon.detach(given.pid_file, given.log)
     keeper = os.getpid()
-    return daemon.keep(lambda: _kept(given.config, _Stop(keeper)), given.pid_file, final=(STOPPED, OPERATOR))
+    return daemon.keep(lambda: _kept(given.config, _Stop(keeper), tell), given.pid_file, (STOPPED, OPERATOR), tell)
 
 
-def _kept(path: str, stop: Callable[[], bool]) -> int:
+def _kept(path: str, stop: Callable[[], bool], tell: daemon.Tell) -> int:
     """As ``serve``, with the configuration as it is now: it may be another one since the last time."""
     try:
         config = load(path)
     except CutoverError as error:
         _say(error.message)
+        tell(OPERATOR, error.message)
         return OPERATOR
-    return serve(config, stop)
+    return serve(config, stop, tell)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from cutover.follow.state import State, write
 
 
 
-daemon.keep.__defaults__ = (0.3,)
+daemon.keep.__defaults__ = (0.3,)  # the pause
 
 class Loop:
     def __init__(self, config):
@@ -321,6 +321,28 @@ def test_the_daemon_starts_again_what_was_killed(service: Service) -> None:
     assert service.log.stat().st_mode & 0o777 == 0o600
     assert "OSError: no route" in service.log.read_text()
     assert "hidden-word" not in service.log.read_text()
+
+
+def test_the_daemon_that_may_not_begin_says_why_to_whoever_started_it(service: Service) -> None:
+    raise_fence(str(service.source), "attempt-1")
+    process = service.start("--daemon", "--pid-file", str(service.pid_file), "--log", str(service.log))
+    assert "the fence attempt-1 stands" in process.communicate(timeout=20)[1]
+    assert process.returncode == OPERATOR
+    until(lambda: not service.pid_file.exists())
+    lift_fence(str(service.source))
+    service.background()
+    process = service.start("--daemon", "--pid-file", f"{service.pid_file}2", "--log", str(service.log))
+    assert "carries changes for this migration already" in process.communicate(timeout=20)[1]
+    assert process.returncode == OPERATOR
+
+
+def test_the_daemon_tries_again_what_may_pass(service: Service) -> None:
+    away = service.source.with_suffix(".away")
+    service.source.rename(away)
+    service.background()
+    until(lambda: service.log.read_text().count("there is no such file") > 1)
+    away.rename(service.source)
+    service.at_work()
 
 
 def test_the_daemon_stays_down_for_the_operator(service: Service) -> None:
