@@ -150,6 +150,11 @@ class Cluster:
                 cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database.name)))
                 cursor.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(database.owner)))
 
+    def restart(self) -> None:
+        """Restart the server on its port; who is connected is thrown out."""
+        arguments = ("-D", str(self.data), "-m", "fast", "-w", f"--log={self.log}", f"--options=-p {self.port}")
+        self._run("pg_ctl", "restart", *arguments)
+
     def stop(self) -> None:
         """Stop the server at once and remove everything of it."""
         if (self.data / "postmaster.pid").exists():
