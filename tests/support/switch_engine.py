@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The switch in a process of its own: ``python switch_engine.py ACTION CONFIG [kill STEP | stop STEP | …]``.
+"""The switch in a process of its own: ``python switch_engine.py ACTION CONFIG [kill|orphan|wait STEP]``.
 
 Prints its result as JSON, or {"error": …}. kill: it ends itself with SIGKILL at the step, and its whole process group;
-wait: it prints the step's name and waits for a line on standard input.
+orphan: its guardian does nothing either; wait: it prints the step's name and waits for a line on standard input.
 """
 
 from __future__ import annotations
@@ -14,7 +14,12 @@ import sys
 from pathlib import Path
 
 from cutover.errors import CutoverError
-from cutover.switch import back, config, critical, forward, gate, settle, steps
+from cutover.switch import back, config, critical, forward, gate, guardian, settle, steps
+
+
+def _until_the_end(receiving: int) -> None:
+    while os.read(receiving, 64):
+        pass
 
 
 def main() -> None:
@@ -23,10 +28,14 @@ def main() -> None:
     given = config.from_dict(json.loads(Path(path).read_text()))
     how, where = rest or ("", "")
 
+    if how == "orphan":
+        # A guardian that is killed together with the engine.
+        guardian._watch = lambda receiving, settle: _until_the_end(receiving)
+
     def reached(name: str) -> None:
         if name != where:
             return
-        if how == "kill":
+        if how in ("kill", "orphan"):
             os.killpg(0, signal.SIGKILL)
         print(json.dumps({"reached": name}), flush=True)
         sys.stdin.readline()

@@ -47,6 +47,8 @@ CREATE TABLE audit (number INTEGER PRIMARY KEY AUTOINCREMENT, event_id INTEGER);
 CREATE TABLE wide (code TEXT PRIMARY KEY, a REAL, b BLOB, c TEXT) WITHOUT ROWID;
 CREATE TRIGGER removed AFTER DELETE ON event BEGIN INSERT INTO audit (event_id) VALUES (old.id); END;
 """
+#: Of the writers' rows; no two are alike in one test run.
+_IDS = itertools.count(1000)
 ROLE_PASSWORD = "for-tests"
 
 
@@ -60,7 +62,6 @@ class Load:
     failed: list[str] = field(default_factory=list)
     longest_ms: float = 0.0
     unread: list[int] = field(default_factory=list)
-    _ids: Any = field(default_factory=lambda: itertools.count(1000))
     _ended: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
 
@@ -79,7 +80,7 @@ class Load:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)
         with closing(connection):
             while not self._ended.is_set():
-                number = next(self._ids)
+                number = next(_IDS)
                 began = time.monotonic()
                 try:
                     status, said = _ask(connection, "POST", f"/write?id={number}")

@@ -25,7 +25,7 @@ from .config import Config
 from .critical import Decided, Hold
 from .proxy import BLUE, GREEN, Proxies
 from .settle import standing_fence
-from .target import applying, limit
+from .target import alive, applying, limit
 
 _BATCH = 2000
 #: How long the COMMIT that decides may go unanswered, before PostgreSQL is asked over another connection.
@@ -63,17 +63,16 @@ class Back:
     # ---- before the hold
 
     def ready(self, attempt: str, proxies: Proxies) -> None:
-        """Replay until what waits fits into the hold, pass the gate, prepare the statements."""
+        """Pass the gate, prepare the statements."""
         if self._source is None:
             self._source = open_source(self.config.source_path)
             self._source.execute("PRAGMA wal_autocheckpoint = 0")
-        if self._target is None or self._target.closed:
+        if not alive(self._target):
             self._target = applying(self.config.target_url)
             self._target.set_session(isolation_level="REPEATABLE READ")
         gate.require(gate.back(self.config, proxies), "the way back to SQLite")
         try:
             self._prepare(attempt)
-            self._catch_up()
         except self._target.Error as error:
             raise gate.broken(error) from None
         except ERRORS as error:
@@ -91,7 +90,7 @@ class Back:
             noted = record.noting(cursor, self.config.name, self._fence, "source", attempt)
             self._closing = ";\n".join([noted, *access.closing(cursor, self.config.plan, role)])
 
-    def _catch_up(self) -> None:
+    def catch_up(self) -> None:
         """Replay what waits until the next batch, and so the drain, takes less than half of the budget."""
         assert self._source is not None
         until = time.monotonic() + self.config.catch_up_seconds

@@ -40,7 +40,10 @@ class Way(Protocol):
     enters: str
 
     def ready(self, attempt: str, proxies: Proxies) -> None:
-        """Catch up, check the gate, prepare every statement. Raises CutoverError when the attempt must not begin."""
+        """Check the gate, prepare every statement. Raises CutoverError when the attempt must not begin."""
+
+    def catch_up(self) -> None:
+        """The last thing before the hold: apply what waits until the rest fits into it. Raises CutoverError."""
 
     def waits(self) -> tuple[list[Any], list[sqlite3.Connection]]:
         """The connections on which ``decide`` may have to wait."""
@@ -154,9 +157,10 @@ def _attempts(config: Config, way: Way, folder: str, guardian: Guardian, proxies
                 time.sleep(config.pause_seconds)
             attempt = config.attempt(f"{number}-{token}")
             way.ready(attempt, proxies)
+            pending.begin(folder, Pending(attempt, way.direction))
             # Right before the hold: it is the same process that confirms it, by a clock that was looked at now.
             proxies.check()
-            pending.begin(folder, Pending(attempt, way.direction))
+            way.catch_up()
             steps.reached("announced")
             try:
                 told = _attempt(config, way, attempt, guardian, proxies)

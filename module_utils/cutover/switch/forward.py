@@ -30,7 +30,7 @@ from .clock import NotNow, Took
 from .config import Config
 from .critical import Decided, Hold
 from .proxy import BLUE, GREEN, Proxies
-from .target import applying, limit
+from .target import alive, applying, limit
 
 #: Entries of the log in one step of catching up; in the drain there is no limit.
 _BATCH = 2000
@@ -100,10 +100,9 @@ class Keeper:
 
     def connect(self, url: str) -> Any:
         """Its connection, at rest."""
-        if self._connection is None or self._connection.closed:
+        if not alive(self._connection):
             self._connection = connect(url)
             self._connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-        self._connection.rollback()
         return self._connection
 
     def export(self) -> str:
@@ -144,18 +143,12 @@ class Forward:
     # ---- before the hold
 
     def ready(self, attempt: str, proxies: Proxies) -> None:
-        """Catch up until what waits fits into the hold, pass the gate, prepare the statements."""
+        """Pass the gate, prepare the statements."""
         self.snapshot = ""
         self._connect()
         gate.require(gate.forward(self.config, proxies), "the switch to PostgreSQL")
         assert self._source is not None
         self._prepare(attempt)
-        try:
-            self._catch_up()
-        except self._target.Error as error:
-            raise gate.broken(error) from None
-        except ERRORS as error:
-            raise explain(self.config.source_path, error) from None
         self.keeper.connect(self.config.target_url)
 
     def _connect(self) -> None:
@@ -167,9 +160,9 @@ class Forward:
             self._source.execute("PRAGMA wal_autocheckpoint = 0")
             # The fence decides: it must not be gone after a power cut, when PostgreSQL has been opened for it.
             self._source.execute("PRAGMA synchronous = EXTRA")
-        if self._target is None or self._target.closed:
+        if not alive(self._target):
             self._target = applying(self.config.target_url)
-        if self._opener is None or self._opener.closed:
+        if not alive(self._opener):
             self._opener = connect(self.config.target_url, autocommit=True, settings={"synchronous_commit": "on"})
 
     def _prepare(self, attempt: str) -> None:
@@ -194,8 +187,16 @@ class Forward:
         # The record first: whoever settles waits for its lock.
         self._opening = f"{noted};\n{opening.sql}"
 
-    def _catch_up(self) -> None:
+    def catch_up(self) -> None:
         """Apply what waits until the next round, and so the drain, takes less than half of the budget."""
+        try:
+            self._catch_up()
+        except self._target.Error as error:
+            raise gate.broken(error) from None
+        except ERRORS as error:
+            raise explain(self.config.source_path, error) from None
+
+    def _catch_up(self) -> None:
         until = time.monotonic() + self.config.catch_up_seconds
         size = _BATCH
         while True:

@@ -16,6 +16,21 @@ def applying(url: str, durable: bool = True) -> Any:
     return connect(url, settings=_SETTINGS if durable else {**_SETTINGS, "synchronous_commit": "off"})
 
 
+def alive(connection: Any) -> bool:
+    """Whether a connection still answers; its transaction is rolled back."""
+    if connection is None or connection.closed:
+        return False
+    try:
+        connection.rollback()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        connection.rollback()
+    except connection.Error:
+        connection.close()
+        return False
+    return True
+
+
 def limit(cursor: Any, milliseconds: int) -> None:
     """Let the statements of this transaction wait for locks, and last, no longer. Takes no snapshot."""
     # The lock's limit strikes first: its message says what is the matter.
