@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from cutover.switch.proxy import KINDS, Proxies, ProxyError
+from support.certificates import Authority
 from support.proxies import HaProxy, application, executed, free_port, haproxy, now_ms
 
 #: Long beside what the tests do while requests wait, short beside a client's patience.
@@ -220,6 +221,65 @@ def test_http2(tmp_path: Path, ports: tuple[int, int]) -> None:
             proxies.release()
             out, _ = client.communicate(timeout=10)
         assert out.count(b'"green"') == 3
+
+
+def test_tls_at_the_proxy(tmp_path: Path, ports: tuple[int, int]) -> None:
+    tmp_path.chmod(0o755)
+    authority = Authority(tmp_path / "authority")
+    port = free_port()
+    bind = f"127.0.0.1:{port} ssl crt {authority.sign('site', server=True)[0]} alpn h2,http/1.1"
+    with haproxy(tmp_path / "proxy", *ports, haproxy_bind=[bind]) as proxy, Proxies([proxy.endpoint], 5) as proxies:
+        proxies.check()
+        proxies.hold(now_ms() + LEASE_MS)
+        clients = [
+            subprocess.Popen(
+                [
+                    "curl",
+                    "--silent",
+                    "--cacert",
+                    str(authority.path),
+                    version,
+                    "--data",
+                    "x",
+                    f"https://127.0.0.1:{port}/",
+                ],
+                stdout=subprocess.PIPE,
+            )
+            for version in ("--http1.1", "--http2")
+        ]
+        time.sleep(0.4)
+        assert [client.poll() for client in clients] == [None, None]
+        proxies.route("green")
+        proxies.release()
+        for client in clients:
+            assert b'"green"' in client.communicate(timeout=10)[0]
+
+
+def test_websocket_is_a_read_in_flight_and_stays_where_it_is(proxy: HaProxy, proxies: Proxies) -> None:
+    hello = (
+        b"GET /socket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    with closing(socket.create_connection(("127.0.0.1", proxy.port), timeout=10)) as client:
+        client.sendall(hello)
+        assert b" 101 " in client.recv(4096)
+        proxies.hold(now_ms() + LEASE_MS)
+        assert proxies.in_flight("blue", ["read"]) == 1
+        with pytest.raises(ProxyError, match="1 request"):
+            proxies.wait_idle("blue", KINDS, time.monotonic() + 0.1)
+        proxies.wait_idle("blue", ["write"], time.monotonic() + 1)
+        # No hold reaches what goes over it.
+        client.sendall(b"write")
+        assert client.recv(4096) == b"blue write"
+        proxies.route("green")
+        proxies.release()
+        client.sendall(b"again")
+        assert client.recv(4096) == b"blue again"
+    with closing(socket.create_connection(("127.0.0.1", proxy.port), timeout=10)) as client:
+        client.sendall(hello)
+        assert b" 101 " in client.recv(4096)
+        client.sendall(b"new")
+        assert client.recv(4096) == b"green new"
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])

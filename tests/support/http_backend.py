@@ -3,7 +3,8 @@
 
 GET and POST answer {side, path, body} after ``?ms=`` milliseconds; GET /log answers what was executed so far,
 as [method, path, begin, end] with the machine's monotonic clock in nanoseconds. /health answers 200, and 500 after
-POST /sick. GET /stream sends a line every 20 ms for ``?ms=`` milliseconds.
+POST /sick. GET /stream sends a line every 20 ms for ``?ms=`` milliseconds. With an Upgrade
+header the connection echoes what comes, after the side's name.
 """
 
 from __future__ import annotations
@@ -56,6 +57,18 @@ class Handler(BaseHTTPRequestHandler):
             return
         if parts.path in ("/sick", "/well"):
             HEALTH[0] = 500 if parts.path == "/sick" else 200
+        if self.headers.get("Upgrade"):
+            self.send_response(101)
+            self.send_header("Connection", "Upgrade")
+            self.send_header("Upgrade", self.headers["Upgrade"])
+            # The answer to the key of RFC 6455's example.
+            self.send_header("Sec-WebSocket-Accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+            self.end_headers()
+            self.close_connection = True
+            # Echoes until the client ends the connection.
+            while data := self.connection.recv(4096):
+                self.wfile.write(self.side.encode() + b" " + data)
+            return
         if parts.path == "/stream":
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream")

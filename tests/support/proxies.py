@@ -48,6 +48,7 @@ def render(folder: Path, **variables: Any) -> str:
         **yaml.safe_load((ROLE / "defaults" / "main.yml").read_text()),
         "ansible_managed": "for a test",
         "haproxy_log": "",
+        "haproxy_hold": "all",
         "haproxy_admin_socket": str(folder / "admin.sock"),
         "haproxy_chroot": str(folder) if os.geteuid() == 0 else "",
         "haproxy_health_interval": "100ms",
