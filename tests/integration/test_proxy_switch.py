@@ -16,6 +16,7 @@ import pytest
 
 from cutover.switch import mapfile
 from cutover.switch.proxy import KINDS, Endpoint, Proxies, ProxyError, older_workers
+from cutover.switch.runtime import Runtime
 from support.project import run_module
 from support.proxies import HaProxy, Load, application, executed, free_port, haproxy, now_ms, servers
 
@@ -146,6 +147,34 @@ def test_confirm_notices_a_reload(pair: tuple[HaProxy, HaProxy]) -> None:
         proxies.release()
         others.proxies[0].close()
         assert (others.state()[0]["route"], others.state()[0]["hold"]) == ("green", "0")
+
+
+def test_confirm_notices_that_the_hold_has_expired(pair: tuple[HaProxy, HaProxy]) -> None:
+    first, _ = pair
+    with Proxies([first.endpoint], timeout=2) as proxies:
+        proxies.check()
+        deadline = now_ms() + 100
+        proxies.hold(deadline)
+        time.sleep(0.15)
+        with pytest.raises(ProxyError, match="has expired"):
+            proxies.confirm(deadline)
+
+
+def test_deadline_is_told_in_the_time_of_the_proxy(
+    pair: tuple[HaProxy, HaProxy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = pair
+    # Not as the clock of another machine, which a test does not have: as the difference to it.
+    monkeypatch.setattr(Runtime, "clock", lambda _: -7.0)
+    with Proxies([first.endpoint], timeout=2) as proxies:
+        proxies.check()
+        deadline = now_ms() + 20_000
+        proxies.hold(deadline)
+        assert proxies.state()[0]["hold"] == str(deadline - 7000)
+        proxies.confirm(deadline)
+        monkeypatch.setattr(Runtime, "clock", lambda _: 8000.0)
+        with pytest.raises(ProxyError, match="set it right"):
+            proxies.check()
 
 
 def test_old_process_is_noticed_before_the_hold(pair: tuple[HaProxy, HaProxy]) -> None:

@@ -108,13 +108,16 @@ class Proxy:
     def confirm(self, deadline_ms: int) -> None:
         """Ask again whether the hold stands. The last thing before the point of no return.
 
-        Raises ProxyError when the process is another one than at ``check``, ends after a reload, or holds something else.
+        Raises ProxyError when the process is another one than at ``check``, ends after a reload, holds something else, or
+        the deadline has passed by its clock.
         """
         self._same_process()
         value = self._deadline(deadline_ms)
         found = self._entries().get("hold")
         if found != value:
             raise ProxyError(f"HAProxy at {self} does not hold any more (hold is {found}, not {value})")
+        if (time.time() + self.runtime.clock()) * 1000 >= int(value):
+            raise ProxyError(f"The hold of HAProxy at {self} has expired.")
 
     def release(self) -> None:
         """Let requests go on. Confirmed."""
