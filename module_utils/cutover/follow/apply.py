@@ -20,12 +20,19 @@ from . import catalog, ids, prove
 from .careful import Careful, referred
 from .order import parents_first
 from .rebuild import rebuild
-from .stage import Stage, Staged
+from .stage import Stage, Staged, temporary
 
 _SAVEPOINT = "pgcutover_batch"
 #: What a range of changes is applied under. The temporary tables have no statistics, so that the planner would read large
-#: tables whole, and compile for it.
-_SETTINGS = {"pgcutover.applying": "on", "enable_seqscan": "off", "jit": "off", "lock_timeout": "5s"}
+#: tables whole, and compile for it; where hashing is right it is switched on (``hashing``).
+_SETTINGS = {
+    "pgcutover.applying": "on",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+    "lock_timeout": "5s",
+}
 
 
 class NeedsMore(CutoverError):
@@ -57,6 +64,17 @@ class Applier:
         self._order: list[PlanTable] = []
         self._proofs = prove.Proofs(plan)
 
+    def prepare(self, cursor: Any) -> None:
+        """Make everything that the first batch of a session needs, for all tables; the caller commits.
+
+        So that nothing of it falls into a critical section: it takes some milliseconds a table.
+        """
+        self._know(cursor)
+        there = temporary(cursor)
+        for table in self._order:
+            self._stage(table).create(cursor, there)
+            self._proofs.prepare(table)
+
     def apply(self, source: Any, cursor: Any, changes: Changes, may_rebuild: bool) -> Applied:
         """Write the rows that ``changes`` names as the source has them now; idempotent. Does not commit, nor advance.
 
@@ -84,8 +102,7 @@ class Applier:
         if self._facts is None:
             idmap.load_given(source, self.plan)
         facts = self._know(cursor)
-        cursor.execute("SELECT relname FROM pg_class WHERE relnamespace = pg_my_temp_schema() AND relkind = 'r'")
-        there = {name for (name,) in cursor.fetchall()}
+        there = temporary(cursor)
         touched = [
             self._stage(table) for table in self._order if table.name in changes.keys or table.name in changes.whole
         ]

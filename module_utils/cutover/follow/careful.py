@@ -13,7 +13,7 @@ from ..errors import Refused
 from ..target.connect import first_line, qualified, quote
 from ..target.rows import escaped
 from .catalog import Facts, ForeignKey, UniqueColumn, index_columns
-from .stage import NUMBER, Stage
+from .stage import NUMBER, Stage, hashing
 
 _TRY = "pgcutover_try"
 _FOREIGN_KEY = ("23503", "23001")
@@ -95,11 +95,13 @@ class Careful:
             if key.parent == stage.name
         )
         deleted = 0
-        while True:
-            self._cursor.execute(stage.delete + free)
-            if not self._cursor.rowcount:
-                return deleted > 0
-            deleted += self._cursor.rowcount
+        with hashing(self._cursor):
+            while True:
+                self._cursor.execute(stage.delete + free)
+                if not self._cursor.rowcount:
+                    break
+                deleted += self._cursor.rowcount
+        return deleted > 0
 
     def _attempt(self, statements: list[tuple[str, Any]]) -> Any:
         """Run statements; the error of integrity that undid them, or None."""
@@ -268,8 +270,10 @@ def referred(cursor: Any, key: ForeignKey, gone: dict[tuple[str, str], Stage]) -
     """Whether a row that stays refers through ``key`` to one that is to be deleted."""
     parent, child = gone[key.parent], gone.get(key.child)
     stays = f" AND NOT EXISTS (SELECT FROM {child.gone} AS d WHERE {child.same('c', 'd')})" if child else ""
-    cursor.execute(
-        f"SELECT EXISTS (SELECT FROM {parent.gone} AS g JOIN {parent.target} AS p ON {parent.same('p', 'g')}"
-        f" JOIN {qualified(*key.child)} AS c ON {key.joins('c', 'p')} WHERE true{stays})"
-    )
-    return bool(cursor.fetchone()[0])
+    with hashing(cursor):
+        cursor.execute(
+            f"SELECT EXISTS (SELECT FROM {parent.gone} AS g JOIN {parent.target} AS p ON {parent.same('p', 'g')}"
+            f" JOIN {qualified(*key.child)} AS c ON {key.joins('c', 'p')} WHERE true{stays})"
+        )
+        found = bool(cursor.fetchone()[0])
+    return found

@@ -36,6 +36,10 @@ class Proofs:
             found = self._canonical[table.name] = Canonical(table)
         return found
 
+    def prepare(self, table: PlanTable) -> None:
+        """Compile what comparing a table needs."""
+        self._of(table)
+
     def present(self, source: Any, cursor: Any, stage: Stage, keys: Sequence[Key]) -> None:
         """Compare the rows of ``keys``, which are those in the temporary table in their order. Raises CutoverError."""
         forms = dict(self._source(source, stage.table, keys))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One table on its way: changed rows and vanished keys in temporary tables, and the statements that go from there.
 
-The temporary tables live as long as the session and are empty at the end of each transaction, so that hours of batches leave
-nothing behind in the catalog.
+The temporary tables live as long as the session, so that hours of batches leave nothing behind in the catalog; the next batch
+empties those that it uses.
 """
 
 from __future__ import annotations
@@ -26,8 +26,25 @@ from .catalog import Facts
 
 #: The column of the temporary table that keeps the order of the rows.
 NUMBER = '"pg-cutover stage number"'
+_NUMBERS = "pgcutover_numbers"
+#: Rows after which a temporary table is truncated.
+_TRUNCATED_AT = 5_000
 #: Codecs under which different stored keys never become equal ones.
 _INJECTIVE = ("integer", "uuid_key", "blob")
+
+
+def temporary(cursor: Any) -> set[str]:
+    """The temporary tables that this session has."""
+    cursor.execute("SELECT relname FROM pg_class WHERE relnamespace = pg_my_temp_schema() AND relkind IN ('r', 'S')")
+    return {name for (name,) in cursor.fetchall()}
+
+
+@contextlib.contextmanager
+def hashing(cursor: Any) -> Iterator[None]:
+    """For statements that join whole tables."""
+    cursor.execute("SET LOCAL enable_hashjoin = on")
+    yield
+    cursor.execute("SET LOCAL enable_hashjoin = off")
 
 
 @dataclass
@@ -59,6 +76,8 @@ class Stage:
         keys = [columns[name] for name in table.key]
         self._key_at = [self.sent.columns.index(column) for column in keys]
         self._keys = Packer(replace(self.sent, columns=tuple(keys))) if keys else None
+        #: Rows that were put into the temporary tables since they were truncated, or may have been.
+        self._used = 1
         self._quarantines = bool(quarantine.columns(self.sent))
         self._mixes = any(column.codec not in _INJECTIVE or column.collation for column in keys)
         self.key_names = [quote(column.target) for column in keys]
@@ -101,15 +120,29 @@ class Stage:
     def create(self, cursor: Any, there: set[str]) -> None:
         """Make the temporary tables, where this session does not have them yet, and see that they are empty."""
         if self.row_table in there:
-            cursor.execute(f"DELETE FROM {self.rows}" + (f"; DELETE FROM {self.gone}" if self.key_names else ""))
+            self._empty(cursor)
             return
+        if _NUMBERS not in there:
+            cursor.execute(f"CREATE TEMPORARY SEQUENCE {_NUMBERS} CACHE 1000")
+            there.add(_NUMBERS)
         made = [(self.row_table, self.names)] + ([(self.gone_table, self.key_names)] if self.key_names else [])
         for name, columns in made:
             cursor.execute(
-                f"CREATE TEMPORARY TABLE {name} ON COMMIT DELETE ROWS AS SELECT {', '.join(columns)}"
-                f" FROM {self.target} WITH NO DATA"
+                f"CREATE TEMPORARY TABLE {name} AS SELECT {', '.join(columns)} FROM {self.target} WITH NO DATA"
             )
-        cursor.execute(f"ALTER TABLE {self.rows} ADD COLUMN {NUMBER} bigint GENERATED ALWAYS AS IDENTITY")
+        default = f"DEFAULT nextval('pg_temp.{_NUMBERS}')"
+        cursor.execute(f"ALTER TABLE {self.rows} ADD COLUMN {NUMBER} bigint {default}")
+        self._used = 0
+
+    def _empty(self, cursor: Any) -> None:
+        """Deleted rows have to be read past until the table is truncated, which is dear for a few."""
+        if self._used:
+            tables = [self.rows] + ([self.gone] if self.key_names else [])
+            if self._used > _TRUNCATED_AT:
+                cursor.execute(f"TRUNCATE {', '.join(tables)}")
+                self._used = 0
+            else:
+                cursor.execute("; ".join(f"DELETE FROM {name}" for name in tables))
 
     def fill(self, source: Any, cursor: Any, keys: Sequence[Key]) -> Staged:
         """Put the rows that the source has of these keys, and the keys that it has no row of, into the temporary tables."""
@@ -141,7 +174,8 @@ class Stage:
             # A key that is refused was never sent.
             self._copy(cursor, self.gone, self.key_names, self._keys.chunks(staged.gone, lambda _row: None))
             if self._mixes and staged.rows:
-                cursor.execute(f"DELETE FROM {self.gone} AS g USING {self.rows} AS s WHERE {self.same('g', 's')}")
+                with hashing(cursor):
+                    cursor.execute(f"DELETE FROM {self.gone} AS g USING {self.rows} AS s WHERE {self.same('g', 's')}")
         if self._keep and staged.rows:
             cursor.execute(f"DELETE FROM {self._keep} AS k USING {self.rows} AS s WHERE {self.same('k', 's')}")
         if self._quarantines:
@@ -184,21 +218,25 @@ class Stage:
 
     def delete_whole(self, cursor: Any) -> int:
         """Delete the rows of a table without a key that the source no longer has, as often as it has them; how many."""
-        cursor.execute(
-            f"{self._both()} DELETE FROM {self.target} WHERE ctid IN"
-            " (SELECT o.at FROM old AS o LEFT JOIN new AS n ON o.form = n.form AND o.nth = n.nth WHERE n.at IS NULL)"
-        )
-        return int(cursor.rowcount)
+        with hashing(cursor):
+            cursor.execute(
+                f"{self._both()} DELETE FROM {self.target} WHERE ctid IN"
+                " (SELECT o.at FROM old AS o LEFT JOIN new AS n ON o.form = n.form AND o.nth = n.nth WHERE n.at IS NULL)"
+            )
+            count = int(cursor.rowcount)
+        return count
 
     def insert_whole(self, cursor: Any) -> int:
         """Insert those that the target does not have, as often as it lacks them; how many."""
         listed = ", ".join(self.names)
-        cursor.execute(
-            f"{self._both()} INSERT INTO {self.target} ({listed}) OVERRIDING SYSTEM VALUE"
-            f" SELECT {listed} FROM {self.rows} WHERE ctid IN"
-            " (SELECT n.at FROM new AS n LEFT JOIN old AS o ON o.form = n.form AND o.nth = n.nth WHERE o.at IS NULL)"
-        )
-        return int(cursor.rowcount)
+        with hashing(cursor):
+            cursor.execute(
+                f"{self._both()} INSERT INTO {self.target} ({listed}) OVERRIDING SYSTEM VALUE"
+                f" SELECT {listed} FROM {self.rows} WHERE ctid IN"
+                " (SELECT n.at FROM new AS n LEFT JOIN old AS o ON o.form = n.form AND o.nth = n.nth WHERE o.at IS NULL)"
+            )
+            count = int(cursor.rowcount)
+        return count
 
     def _both(self) -> str:
         """The rows of both sides by their form, equal ones numbered."""
@@ -213,6 +251,7 @@ class Stage:
 
     def _copy(self, cursor: Any, table: str, columns: Sequence[str], chunks: Iterator[tuple[bytes, int]]) -> None:
         stream = CopyStream(chunks)
+        self._used += 1
         try:
             cursor.copy_expert(f"COPY {table} ({', '.join(columns)}) FROM STDIN WITH (FORMAT binary)", stream)
         except cursor.connection.Error as error:
@@ -226,6 +265,7 @@ class Stage:
             if error.pgcode is None:
                 raise
             raise explain(error, f"table {self.table.name}") from None
+        self._used += stream.rows
 
     def key_at(self, cursor: Any, number: int) -> str:
         """The key of a row of the temporary table for a person, as PostgreSQL shows it."""
