@@ -200,7 +200,7 @@ def _counts(phase: str, current: str, before: list[dict[str, Any]]) -> bool:
         return current in _FRESH
     if phase == "follow":
         return current in ("capturing", "standby")
-    if phase in ("switch_off", "switched_online"):
+    if phase == "switch_off":
         return current in UNDECIDED
     if phase == "blue_seal":
         return current == "switched_online"

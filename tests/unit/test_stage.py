@@ -209,3 +209,8 @@ def test_the_fence_of_an_online_switch_is_the_position_until_the_way_back() -> N
     back = [*events, *journal("rollback_switch", ("switched_back", "done"))]
     assert position(back) is None
     assert status(back, 7)["keep_until"] is None
+
+
+def test_the_engine_s_word_that_it_has_switched_counts_whatever_was_said_before() -> None:
+    events = journal(*ONLINE, ("switch_online", "started"), ("switch_off", "done"), ("switched_online", "done"))
+    assert stage(events)[0] == "switched_online"

@@ -127,7 +127,7 @@ def run(config: Config, way: Way, after: Callable[[], dict[str, Any]]) -> dict[s
         # Before any connection is opened: nothing of one may be in two processes.
         guardian = Guardian(folder, lambda: settle(config, "guardian"), lock.fileno())
         try:
-            if settle(config) == way.direction:
+            if settle(config, opened_by=config.run) == way.direction:
                 told = {
                     "direction": way.direction,
                     "settled": True,

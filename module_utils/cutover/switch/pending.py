@@ -40,17 +40,29 @@ def begin(folder: str, pending: Pending) -> None:
     os.replace(temporary, path)
 
 
-def read(folder: str) -> Pending | None:
-    """The attempt of which the journal has not heard yet: by the file, else by the journal's own opening of one."""
+def read(folder: str, opened_by: str = "") -> Pending | None:
+    """The attempt of which the journal has not heard yet: by the file, else by the journal's own opening of one.
+
+    opened_by: a run whose opening in the journal is that of the attempt which is about to begin, so nothing to settle.
+    """
     with (
         contextlib.suppress(OSError, ValueError, TypeError),
         open(os.path.join(folder, _FILE), encoding="utf-8") as file,
     ):
         return Pending(**json.load(file))
-    current = stage(Journal(folder).events())[0]
-    if current in ("deciding", "deciding_back"):
+    events = Journal(folder).events()
+    current = stage(events)[0]
+    if current in ("deciding", "deciding_back") and _opener(events) != opened_by:
         return Pending("", "forward" if current == "deciding" else "back")
     return None
+
+
+def _opener(events: list[dict[str, Any]]) -> str:
+    """The run that opened a critical section last."""
+    opened = [
+        e for e in events if (e["phase"], e["state"]) in (("switch_online", "started"), ("rollback_switch", "started"))
+    ]
+    return str(opened[-1]["run"]) if opened else ""
 
 
 def end(folder: str, run: str, outcome: str, detail: dict[str, Any]) -> None:
