@@ -45,8 +45,8 @@ def settle(config: Config, by: str = "settle", say: Callable[[str], None] | None
     """Bring all parts to one side, and tell the journal how an attempt ended that it has not heard of.
 
     Returns "forward" or "back" when an interrupted attempt turns out as decided that way, else "nothing". Idempotent.
-    say: is told what is waited for. opened_by: as for ``pending.read``. Raises CutoverError when a decided switch cannot be finished: PostgreSQL or a proxy
-    does not answer for settle_seconds. The next call goes on.
+    say: is told what is waited for. opened_by: as for ``pending.read``. Raises CutoverError when a decided switch cannot be
+    finished: PostgreSQL or a proxy does not answer for settle_seconds. The next call goes on.
     """
     folder = state_dir(config.name, config.state_dir)
     begun = pending.read(folder, opened_by)
