@@ -58,7 +58,9 @@ def triggers(table: PlanTable, source: Table, number: int) -> dict[str, str]:
     if not table.key:
         # Logged as a whole, whoever was deleted.
         return made
-    make("moved", "AFTER UPDATE", [f"{insert} VALUES ({_logged(table, number, 'OLD')});"], _moved(table, source))
+    # Before: the row that the new key replaces may take this one with it, by a cascade, and no AFTER trigger would fire.
+    both = f"{insert} VALUES ({_logged(table, number, 'OLD')}), ({_logged(table, number, 'NEW')});"
+    make("moved", "BEFORE UPDATE", [both], _moved(table, source))
     victims = [v for index in unique_sets(table, source) for v in _victims(table, source, index, number, new)]
     if rowid := hidden_rowid(source):
         victims.append(_same_rowid(table, source, number, rowid, new))

@@ -49,10 +49,7 @@ def arrange(path: str, consent: bool, check_mode: bool = False) -> str:
         return found
     connection = open_writable(path, 1.0)
     try:
-        if standing.read_note(connection) is not None:
-            # Before the switch: a run that is killed between still knows what to go back to.
-            connection.execute(f"UPDATE {CAPTURE} SET journal_mode = ?", (found,))
-        why = _switch(connection, "wal", WAIT_SECONDS)
+        why = _switch(connection, "wal", WAIT_SECONDS, found)
     except ERRORS as error:
         raise explain(path, error) from None
     finally:
@@ -91,11 +88,14 @@ def put_back(path: str, check_mode: bool = False) -> str | None:
     )
 
 
-def _switch(connection: sqlite3.Connection, wanted: str, seconds: float) -> str | None:
-    """What kept SQLite from switching until the end; None when it switched."""
+def _switch(connection: sqlite3.Connection, wanted: str, seconds: float, note: str | None = None) -> str | None:
+    """What kept SQLite from switching until the end; None when it switched. note: the mode to note in the capture."""
     until = time.monotonic() + seconds
     while True:
         try:
+            if note is not None and standing.read_note(connection) is not None:
+                # Before the switch: a run that is killed between still knows what to go back to.
+                connection.execute(f"UPDATE {CAPTURE} SET journal_mode = ?", (note,))
             found = str(connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()[0])
             if found == wanted:
                 return None
