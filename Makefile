@@ -103,6 +103,7 @@ software: setup ## real software from PyPI and npm, moved and then used on Postg
 
 .PHONY: e2e
 e2e: demo-packages ## tests that run the playbooks against real services
+	@.ci/setup --system systemd
 	@$(PYTEST) tests/e2e $(ARGS)
 
 .PHONY: bench
