@@ -28,7 +28,7 @@ from loading.report import summary, summary_lines
 from loading.run import Plan, run
 
 MAX_REQUESTS = 1_000_000
-UNTIL_SECONDS = 1800.0
+UNTIL_SECONDS = 3600.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -103,7 +103,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=18080, help="port on 127.0.0.1 (default: 18080, HAProxy)")
     parser.add_argument("--rate", type=float, default=50.0, help="requests a second (default: 50)")
     parser.add_argument("--write-share", type=float, default=0.3, help="share of writes, 0 to 1 (default: 0.3)")
-    parser.add_argument("--duration", type=float, help="seconds (default: 30; with --until-file at most, 1800)")
+    parser.add_argument("--duration", type=float, help="seconds (default: 30; with --until-file at most, 3600)")
     parser.add_argument("--until-file", type=Path, metavar="FILE", help="run until this file appears")
     parser.add_argument("--maintenance", action="store_true", help="503 is expected, and no failure")
     parser.add_argument("--connections", type=int, default=64, help="at most so many at once (default: 64)")
@@ -115,7 +115,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--verify", type=Path, metavar="FILE", help="no load: look for the writes of this report")
     options = parser.parse_args(arguments)
     if options.duration is None:
-        options.duration = UNTIL_SECONDS if options.until_file else 30.0
+        most = min(UNTIL_SECONDS, MAX_REQUESTS / max(options.rate, 1.0))
+        options.duration = most if options.until_file else 30.0
     if not 0 < options.port < 65536:
         parser.error("--port is a number from 1 to 65535")
     if not 0 <= options.write_share <= 1:

@@ -27,7 +27,7 @@ from typing import Any
 LOAD = Path(__file__).resolve().with_name("load.py")
 DEMO_DIR = os.environ.get("PG_CUTOVER_DEMO_DIR") or "/var/lib/pg-cutover-demo"
 # After the last request: its timeout, then the patience of the check, then asking for every write.
-LOAD_ENDS_SECONDS = 300.0
+LOAD_ENDS_SECONDS = 900.0
 # A command that was interrupted from the terminal has this long to notice; then it is told.
 NOTICE_SECONDS = 3.0
 

@@ -12,8 +12,8 @@ from typing import Any
 from .changes import ANY_RUN, pattern_of, version_in
 from .http import Answer, Pool, RequestFailed
 
-WORKERS = 4
-# An application that restarts right now is given this long before a write counts as unknown.
+WORKERS = 8
+# When the application has given no usable answer at all for this long, what is left counts as unknown.
 PATIENCE_SECONDS = 30.0
 PAUSE_SECONDS = 0.5
 
@@ -39,12 +39,18 @@ async def check_writes(
     asked = len(waiting)
     lost: list[str] = []
     unknown: list[str] = []
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    answered = time.monotonic()
 
     async def work() -> None:
+        nonlocal answered
         while waiting:
             write = waiting.pop()
-            answer = await _ask(pool, write.path, deadline)
+            answer = await _ask(pool, write.path)
+            while answer.status not in (200, 404) and time.monotonic() - answered < PATIENCE_SECONDS:
+                await asyncio.sleep(PAUSE_SECONDS)
+                answer = await _ask(pool, write.path)
+            if answer.status in (200, 404):
+                answered = time.monotonic()
             if answer.status not in (200, 404):
                 unknown.append(write.name)
             elif write.lost(answer):
@@ -76,12 +82,8 @@ def _document(run: str, document: int, version: int) -> _Write:
     return _Write(f"document {document}, version {version}", f"/documents/{document}", lost)
 
 
-async def _ask(pool: Pool, path: str, deadline: float) -> Answer:
-    while True:
-        try:
-            answer = await pool.request("GET", path)
-        except RequestFailed:
-            answer = Answer(0, b"")
-        if answer.status in (200, 404) or time.monotonic() > deadline:
-            return answer
-        await asyncio.sleep(PAUSE_SECONDS)
+async def _ask(pool: Pool, path: str) -> Answer:
+    try:
+        return await pool.request("GET", path)
+    except RequestFailed:
+        return Answer(0, b"")

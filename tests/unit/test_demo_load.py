@@ -225,6 +225,22 @@ def test_a_check_gives_up_on_a_server_that_stays_away(monkeypatch: pytest.Monkey
     assert (result["lost"], result["unknown"]) == ([], ["a", "b"])
 
 
+def test_a_check_waits_for_an_application_that_is_away_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loading.check.PAUSE_SECONDS", 0.01)
+    asked: list[str] = []
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        asked.append(environ["PATH_INFO"])
+        away = len(asked) < 30
+        missing = asked[-1].endswith("c")
+        start_response("503 Away" if away else "404 Lost" if missing else "200 OK", [("Content-Length", "0")])
+        return [b""]
+
+    with serving(application) as port:
+        result = asyncio.run(check_writes(Pool(port=port), ["a", "b", "c"]))
+    assert (result["present"], result["lost"], result["unknown"]) == (2, ["c"], [])
+
+
 def test_answers_come_with_a_length_in_chunks_or_until_the_end() -> None:
     def chunked(connection: socket.socket) -> None:
         head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

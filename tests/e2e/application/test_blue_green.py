@@ -80,6 +80,7 @@ class Place:
                 "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
                 "LC_ALL": "C.UTF-8",
                 "ANSIBLE_NOCOLOR": "1",
+                "ANSIBLE_ROLES_PATH": f"{ROOT / 'roles'}:{self.folder / 'roles'}",
             },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -176,6 +177,21 @@ def test_there_and_back(place: Place) -> None:
     assert changed(place.role("green_stop")) == 1
     assert (place.serves(place.blue), place.serves(place.green)) == ("sqlite", "")
     assert changed(place.role("green_stop")) == 0
+
+
+def test_a_role_deploys_green_each_time_before_it_is_started(place: Place) -> None:
+    tasks = place.folder / "roles/deploy/tasks"
+    tasks.mkdir(parents=True)
+    mark = place.folder / "deployed_by_role"
+    line = "{{ application_green_env_file is exists }}"
+    (tasks / "main.yml").write_text(
+        f"- name: Deploy\n  ansible.builtin.copy: {{dest: {mark}, mode: '0644', content: \"{line}\"}}\n"
+    )
+    place.role("green_prepare", application_green_role="deploy", application_green_command=[])
+    assert mark.read_text().strip() == "True", "green's environment was there by then"
+    mark.unlink()
+    place.role("green_prepare", application_green_role="deploy", application_green_command=[])
+    assert mark.exists()
 
 
 def test_what_is_missing_or_would_stop_blue_is_refused(place: Place) -> None:
