@@ -19,6 +19,7 @@ from cutover.plan.model import Plan
 from cutover.reverse import capture
 from cutover.reverse.changes import waiting
 from cutover.reverse.replay import Replayed, Replayer, open_source
+from cutover.source.connect import surrogate_text
 from cutover.source.fence import raise_fence
 from cutover.target.connect import connect
 from support import engine, existing
@@ -53,6 +54,7 @@ class Switched:
     def read(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Rows of the source."""
         with closing(sqlite3.connect(self.source)) as connection:
+            connection.text_factory = surrogate_text
             return connection.execute(query, values).fetchall()
 
     def target(self, query: str) -> list[tuple[Any, ...]]:

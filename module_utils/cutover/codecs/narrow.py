@@ -127,7 +127,7 @@ class Char(Codec):
         return f"concat(octet_length({column}), ':' || NULLIF(concat({column}), ''))"
 
     def restore_sql(self, column: str, type_name: str) -> str:
-        return f"concat({column})"
+        return f"CASE WHEN {column} IS NOT NULL THEN concat({column}) END"
 
     def restore(self, text: str, type_name: str) -> str:
         return text

@@ -54,7 +54,7 @@ class Column:
         if one.text is None:
             return None
         if self.same:
-            return one.text.encode()
+            return one.text.encode() or None
         try:
             return self._plain(as_read(self.restore(one.text)))
         except UNREADABLE:

@@ -326,7 +326,8 @@ class Table:
 
 
 def _canonical(row: Sequence[Field]) -> tuple[Canon, ...]:
-    return tuple(None if one.text is None else one.text.encode() for one in row)
+    # As on the source's side, the text of what is NULL may be empty.
+    return tuple(one.text.encode() if one.text else None for one in row)
 
 
 def _is_unique(error: sqlite3.IntegrityError) -> bool:
