@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role application without a proxy: a socket of systemd keeps the requests while the application restarts."""
+"""The role application with a real systemd: units of blue and green; a socket that keeps the requests of a restart."""
 
 from __future__ import annotations
 
@@ -166,3 +166,37 @@ def test_the_hold_ends_by_itself_and_can_be_called_off(shop: Shop) -> None:
     assert "needs application_restart_method systemd" in shop.role(
         "socket_hold", fails=True, application_systemd_socket=""
     )
+
+
+def test_units_of_blue_and_green(shop: Shop) -> None:
+    """Green is an instance of a template; blue's socket goes with blue, as a request would start it again."""
+    green_port = free_port()
+    fixed = APPLICATION.replace("server.socket.close()\nserver.socket = socket.socket(fileno=3)\n", "")
+    fixed = fixed.replace(", 0), Handler, bind_and_activate=False)", ', int(os.environ["PORT"])), Handler)')
+    (shop.folder / "green.py").write_text(fixed)
+    start = f"EnvironmentFile={shop.folder}/%i.env\nExecStart={sys.executable} {shop.folder}/green.py"
+    shop.systemd.unit("green@.service", f"[Service]\n{start}\n[Install]\nWantedBy=default.target\n")
+    green = {
+        "application_grace_seconds": 0,
+        "application_green_systemd_unit": "green@next.service",
+        "application_green_env_file": str(shop.folder / "next.env"),
+        "application_green_env": {"PORT": str(green_port)},
+        "application_green_health_url": f"http://127.0.0.1:{green_port}/health",
+    }
+
+    def states() -> list[str]:
+        """Of blue's socket, of blue, of green, and whether green starts with the host."""
+        units = ("shop.socket", "shop.service", "green@next.service")
+        active = [shop.systemd.run("systemctl", "is-active", unit).stdout.strip() for unit in units]
+        return [*active, shop.systemd.run("systemctl", "is-enabled", units[-1]).stdout.strip()]
+
+    shop.role("green_prepare", **green)
+    assert states() == ["active", "active", "active", "enabled"]
+    assert "changed=0" in shop.role("green_prepare", **green)
+    shop.role("blue_stop", **green)
+    assert states() == ["inactive", "inactive", "active", "enabled"]
+    assert "refused" in shop.ask()
+    shop.role("blue_start", **green)
+    shop.role("blue_healthy", **green)
+    shop.role("green_stop", **green)
+    assert states() == ["active", "active", "inactive", "disabled"]
