@@ -176,8 +176,10 @@ hold_ms:
   returned: for forward and back
   type: float
 waited_ms:
-  description: For requests in flight. Its parts held_ms, locked_ms, drain_ms, verify_ms, commit_ms, fence_ms or close_ms, open_ms
-    and route_ms stand beside it.
+  description:
+    - For requests in flight.
+    - Beside it stand the hold's other parts, held_ms, locked_ms, check_ms, drain_ms, verify_ms, commit_ms, fence_ms or close_ms,
+      open_ms and route_ms.
   returned: for forward and back
   type: float
 drained:
@@ -188,7 +190,7 @@ attempts:
   description: How many it took.
   returned: for forward and back
   type: int
-off:
+called_off:
   description: Why earlier ones were called off.
   returned: for forward and back
   type: list

@@ -2,7 +2,7 @@
 """The switch in a process of its own: ``python switch_engine.py ACTION CONFIG [kill|orphan|wait STEP]``.
 
 Prints its result as JSON, or {"error": …}. kill: it ends itself with SIGKILL at the step, and its whole process group;
-orphan: its guardian does nothing either; wait: it prints the step's name and waits for a line on standard input.
+orphan: its guardian does nothing either; unguarded: it ends at once; wait: it prints the step's name and waits for a line on standard input.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ def main() -> None:
     if how == "orphan":
         # A guardian that is killed together with the engine.
         guardian._watch = lambda receiving, settle: _until_the_end(receiving)
+
+    if how == "unguarded":
+        guardian._watch = lambda receiving, settle: None
 
     def reached(name: str) -> None:
         if name != where:

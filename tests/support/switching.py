@@ -117,6 +117,7 @@ class Stage:
     role: str
     blue: subprocess.Popen[bytes]
     green: subprocess.Popen[bytes]
+    blue_port: int
     runs: int = 0
 
     def config(self, **more: Any) -> Path:
@@ -267,7 +268,7 @@ def stage(folder: Path, cluster: Cluster, database: Database, **variables: Any) 
     url = cluster.url(role, ROLE_PASSWORD, database.name)
     with _app(str(source)) as (blue, blue_port), _app(url) as (green, green_port):
         with haproxy(folder / "proxy", blue_port, green_port, **variables) as proxy:
-            yield Stage(folder, source, cluster, database, plan, proxy, role, blue, green)
+            yield Stage(folder, source, cluster, database, plan, proxy, role, blue, green, blue_port)
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def run(config: Config) -> dict[str, Any]:
     """Take the application back to SQLite with every row that was written since.
 
     Returns {direction, attempt, hold_ms, held_ms, waited_ms, locked_ms, drained, drain_ms, verify_ms, commit_ms, close_ms,
-    open_ms, route_ms, attempts, off, by, settled, notes}; see ``forward.run``. Raises CutoverError; the application is on
+    open_ms, route_ms, attempts, called_off, by, settled, notes}; see ``forward.run``. Raises CutoverError; the application is on
     PostgreSQL then, unless the message says that the switch is decided.
     """
     return critical.run(config, Back(config), dict)

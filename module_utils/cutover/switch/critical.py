@@ -29,6 +29,7 @@ from .settle import align, settle
 #: How long a guardian that settles for a killed engine is waited for.
 _GUARDIAN_SECONDS = 15.0
 _WATCHDOG_SECONDS = 0.015
+_NICE = -10
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -132,7 +133,7 @@ def run(config: Config, way: Way, after: Callable[[], dict[str, Any]]) -> dict[s
                     "direction": way.direction,
                     "settled": True,
                     "attempts": 0,
-                    "off": [],
+                    "called_off": [],
                     "hold_ms": None,
                     "notes": [],
                 }
@@ -181,7 +182,7 @@ def _attempts(config: Config, way: Way, folder: str, guardian: Guardian, proxies
         guardian.at_ease()
         _called_off(config, folder, way, attempt, off)
         raise
-    told = {"attempt": attempt, **told, **way.result(), "attempts": len(off) + 1, "by": "engine", "off": off}
+    told = {"attempt": attempt, **told, **way.result(), "attempts": len(off) + 1, "by": "engine", "called_off": off}
     notes = list(proxies.notes)
     try:
         pending.end(folder, config.run, way.direction, told)
@@ -197,7 +198,9 @@ def _called_off(config: Config, folder: str, way: Way, attempt: str, off: list[s
     """Tell the journal that nothing was switched, so that it is no longer undecided."""
     begun = pending.read(folder)
     if begun is not None and begun.direction == way.direction:
-        pending.end(folder, config.run, "nothing", {"attempt": attempt or begun.attempt, "by": "engine", "off": off})
+        pending.end(
+            folder, config.run, "nothing", {"attempt": attempt or begun.attempt, "by": "engine", "called_off": off}
+        )
 
 
 def _attempt(config: Config, way: Way, attempt: str, guardian: Guardian, proxies: Proxies) -> dict[str, Any]:
@@ -285,7 +288,10 @@ def _reason(error: BaseException) -> BaseException:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Signals that would end the process wait for the end of the hold; so does the garbage collector."""
+    """Signals that would end the process wait for the end of the hold; so does the garbage collector.
+
+    Whoever may do so also goes before other processes meanwhile: everybody waits for this one.
+    """
     asked: list[int] = []
     former: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
@@ -293,9 +299,14 @@ def _undisturbed() -> Iterator[None]:
             former[one] = signal.signal(one, lambda number, _: asked.append(number))
     collecting = gc.isenabled()
     gc.disable()
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, min(nice, _NICE))
     try:
         yield
     finally:
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, nice)
         if collecting:
             gc.enable()
         for one, handler in former.items():

@@ -97,8 +97,9 @@ class _Patience:
             except (TargetError, ProxyError) as error:
                 if time.monotonic() >= self._until:
                     raise CutoverError(
-                        f"the switch is decided but cannot be finished: {error.message} Nothing is undone for that; see that "
-                        "it can be reached and run the same playbook again, which finishes it."
+                        f"the switch cannot be finished while {who} cannot be asked: {error.message} What is decided stays "
+                        "so, and nothing is opened on a guess. See that it can be reached and run the same playbook again, "
+                        "which finishes it."
                     ) from None
                 if not told:
                     self._say(f"waiting for {who}: {error.message}")
