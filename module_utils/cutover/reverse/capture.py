@@ -60,6 +60,7 @@ _EVENTS = {
 def install(connection: Any, plan: Plan, check_mode: bool = False) -> list[str]:
     """Install the capture; return the statements (to be) run, none when it stands already.
 
+    Where the application has written without it, every table counts as changed: the replay compares all rows then.
     What the target looks like is noted as long as the application does not use it: what differs from that later cannot
     go back. The connection must not be in autocommit. Raises Refused, TargetError.
     """
@@ -73,6 +74,10 @@ def install(connection: Any, plan: Plan, check_mode: bool = False) -> list[str]:
             for statement in statements:
                 cursor.execute(statement)
             _note(cursor, plan)
+            if statements and _in_use(cursor):
+                # What was written without it is not known: every row may be another.
+                names = [table.name for table in plan.tables]
+                cursor.execute(f"INSERT INTO {OUTBOX} (t) SELECT unnest(%s::text[])", (names,))
             return statements
     except connection.Error as error:
         raise explain(error, "The way back cannot be made ready in PostgreSQL") from None
@@ -221,14 +226,17 @@ def _triggers(cursor: Any, plan: Plan) -> dict[tuple[str, str], tuple[str, str]]
     return {(table, name): (definition, enabled) for table, name, definition, enabled in cursor.fetchall()}
 
 
+def _in_use(cursor: Any) -> bool:
+    cursor.execute(f"SELECT bool_or(in_use_since IS NOT NULL) FROM {OWN}.migration")
+    return bool(cursor.fetchone()[0])
+
+
 def _note(cursor: Any, plan: Plan) -> None:
     """Note the triggers as PostgreSQL tells them and, unless the application uses the target, what it looks like."""
     triggers: dict[str, dict[str, str]] = {}
     for (table, name), (definition, _) in _triggers(cursor, plan).items():
         triggers.setdefault(table, {})[name] = definition
-    cursor.execute(f"SELECT bool_or(in_use_since IS NOT NULL) FROM {OWN}.migration")
-    in_use = bool(cursor.fetchone()[0])
-    looks = noted_structure(cursor) if in_use else {}
+    looks = noted_structure(cursor) if _in_use(cursor) else {}
     cursor.execute(
         f"INSERT INTO {STATE} (plan, triggers, structure) VALUES (%s, %s, %s) ON CONFLICT (one) DO UPDATE"
         " SET plan = excluded.plan, triggers = excluded.triggers, structure = excluded.structure",

@@ -28,6 +28,7 @@ from .tables import Clash, Table, names
 
 #: PostgreSQL's errors that mean that a table or a column is another than the plan's.
 _OTHER = ("42P01", "42703", "42846", "42883", "42804", "22P02")
+_SETTINGS = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
 
 
 @dataclass
@@ -133,9 +134,8 @@ class Replayer:
         is none), or in READ COMMITTED when nobody can write. Raises as ``batch``.
         """
         lock(cursor)
-        for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"):
-            # Rows are read by their keys; an estimate must not make that a read of whole tables.
-            cursor.execute(f"SET LOCAL {setting} TO off")
+        # Rows are read by their keys; an estimate must not make that a read of whole tables.
+        cursor.execute("; ".join(f"SET LOCAL {setting} TO off" for setting in _SETTINGS))
         changes = take(cursor, self.plan, limit)
         replayed = Replayed(changes.logged, 0, 0, changes.more, changes.keys, changes.whole)
         if not changes.keys and not changes.whole:
