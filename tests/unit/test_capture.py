@@ -218,6 +218,52 @@ def test_guard_sees_a_table_that_was_made_anew(source: Path, plan: Plan) -> None
     assert install(str(source), plan).queries != []
 
 
+def test_unique_index_that_only_the_application_can_compute_is_refused(make_sqlite: MakeSqlite) -> None:
+    def make(connection: sqlite3.Connection) -> None:
+        connection.create_function("fold", 1, lambda value: value, deterministic=True)
+        connection.executescript(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, x); CREATE UNIQUE INDEX folded ON t (fold(x));"
+        )
+
+    source = make_sqlite(make)
+    plan = planned(source)[0]
+    before = objects(source)
+    with pytest.raises(
+        Refused, match=r"table t: its unique index folded cannot be followed \(no such function: fold\)"
+    ):
+        install(str(source), plan)
+    assert objects(source) == before
+
+
+def test_victims_are_found_by_their_index(make_sqlite: MakeSqlite) -> None:
+    """A capture that read a whole table for each write would pass every other test."""
+    source = make_sqlite(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b INT NOT NULL DEFAULT 1, g AS (a || b));"
+        "CREATE UNIQUE INDEX i1 ON t (lower(a), b DESC); CREATE UNIQUE INDEX i2 ON t (a || 'x' COLLATE NOCASE);"
+        "CREATE UNIQUE INDEX i3 ON t (a COLLATE NOCASE) WHERE b > 1; CREATE UNIQUE INDEX i4 ON t (g);"
+        "CREATE UNIQUE INDEX i5 ON t ((a || 'y') COLLATE NOCASE) WHERE a IS NOT NULL;"
+    )
+    many = ((n, f"a{n}", n) for n in range(20_000))
+    with closing(sqlite3.connect(source)) as connection:
+        connection.executemany("INSERT INTO t VALUES (?, ?, ?)", many)
+        connection.commit()
+    install(str(source), planned(source)[0])
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    with closing(sqlite3.connect(source)) as connection:
+        connection.set_progress_handler(count, 100)
+        connection.execute("REPLACE INTO t VALUES (30000, 'A5', 5)")
+        connection.execute("UPDATE OR REPLACE t SET a = 'A6', b = 6 WHERE id = 7")
+        connection.set_progress_handler(None, 0)
+        assert connection.execute("SELECT count(*) FROM t WHERE id IN (5, 6)").fetchone() == (0,)
+        assert {k for (k,) in connection.execute("SELECT k0 FROM pg_cutover_log")} == {5, 6, 7, 30000}
+    assert steps < 30
+
+
 def test_fenced_source_is_not_captured_and_a_replay_passes_the_fence(source: Path, plan: Plan) -> None:
     install(str(source), plan)
     raise_fence(str(source), "f-1")
