@@ -143,6 +143,19 @@ def test_a_changed_structure_stops_it(make_sqlite: MakeSqlite, database: str, tm
             until(lambda: not running.alive)
         assert isinstance(running.error, SourceChanged)
         assert running.state.state == "stopped"
+        # The application writes as if nothing had been there.
+        with closing(sqlite3.connect(followed.path)) as connection:
+            assert connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'pg_cutover%'").fetchall() == []
+
+
+def test_a_dropped_log_does_not_stop_the_application(make_sqlite: MakeSqlite, database: str, tmp_path: Path) -> None:
+    with following(make_sqlite(ROWS), database) as followed:
+        with Running(config(followed, tmp_path)) as running:
+            until(lambda: running.state.reason is None)
+            followed.write("DROP TABLE pg_cutover_log")
+            until(lambda: not running.alive)
+        assert isinstance(running.error, SourceChanged)
+        followed.write("UPDATE t SET v = 3")
 
 
 def test_another_log_an_older_source_and_a_gap_are_refused(make_sqlite: MakeSqlite, database: str) -> None:

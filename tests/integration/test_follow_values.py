@@ -87,6 +87,17 @@ def test_maps_of_uuids_are_kept_with_keys_that_no_row_has(make_sqlite: MakeSqlit
             followed.equal()
 
 
+def test_large_cells(make_sqlite: MakeSqlite, database: str) -> None:
+    path = make_sqlite("CREATE TABLE t (id INTEGER PRIMARY KEY, b BLOB, c TEXT); INSERT INTO t VALUES (1, x'00', 'c');")
+    with following(path, database) as followed:
+        followed.write(
+            "UPDATE t SET b = randomblob(3000000)",
+            "INSERT INTO t VALUES (2, NULL, hex(randomblob(2000000))), (3, x'01', 'd')",
+        )
+        followed.follow()
+        followed.equal()
+
+
 def test_columns_that_postgresql_computes(make_sqlite: MakeSqlite, database: str) -> None:
     path = make_sqlite(
         'CREATE TABLE t (id INTEGER PRIMARY KEY, a INT, twice INT AS (a * 2) STORED, "%s" TEXT, "100%" TEXT); INSERT INTO t(id, a) VALUES (1, 1);'

@@ -11,7 +11,7 @@ from ..capture import changes as capture
 from ..capture import install
 from ..capture.guard import Guard
 from ..capture.names import LOG
-from ..errors import CutoverError, Refused
+from ..errors import CutoverError, Refused, SourceChanged
 from ..plan.model import Plan
 from ..ranges import explained
 from . import position
@@ -52,8 +52,8 @@ class Steps:
         if standing is None:
             raise Refused("the target has no position of a change log: copy a snapshot first (playbooks/cutover.yml).")
         if found is None:
-            raise Refused(
-                "the source has no change log any more: nothing can be followed. Run cutover.yml to begin anew."
+            raise SourceChanged(
+                "the source has no change log any more, so nothing can be followed. Run cutover.yml again: it copies anew."
             )
         if found.id != standing.capture_id:
             raise Refused(
