@@ -177,6 +177,8 @@ def _tell(options: argparse.Namespace, folder: Path, hold: str) -> bool:
         ("latency", f"p50 {figures['latency_ms']['p50']:.1f} ms, p99 {figures['latency_ms']['p99']:.1f} ms"),
         ("writes", by_database or "none"),
     ]
+    if len(figures["databases"]) > 1:
+        rows.append(("taken by", " → ".join(figures["databases"])))
     if options.maintenance:
         rows.insert(2, ("answered 503", str(figures["unavailable"])))
     if check["unknown"]:
