@@ -51,6 +51,7 @@ async def _load(options: argparse.Namespace, pool: Pool) -> int:
         duration=options.duration,
         seed=options.seed,
         until=options.until_file,
+        begun=options.begun_file,
     )
     outcome = await run(plan, pool)
     report: dict[str, Any] = {"summary": summary(outcome, options.maintenance)}
@@ -105,6 +106,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--write-share", type=float, default=0.3, help="share of writes, 0 to 1 (default: 0.3)")
     parser.add_argument("--duration", type=float, help="seconds (default: 30; with --until-file at most, 3600)")
     parser.add_argument("--until-file", type=Path, metavar="FILE", help="run until this file appears")
+    parser.add_argument("--begun-file", type=Path, metavar="FILE", help="make this file when the load begins")
     parser.add_argument("--maintenance", action="store_true", help="503 is expected, and no failure")
     parser.add_argument("--connections", type=int, default=64, help="at most so many at once (default: 64)")
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds a request may take (default: 10)")

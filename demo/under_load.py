@@ -63,7 +63,7 @@ def _under_load(options: argparse.Namespace, folder: Path) -> int:
     journal = Path(options.state_dir) / "journal.jsonl"
     known = len(_events(journal) or [])
     with _ended_with_us(_start_load(options, folder)) as load:
-        if not _begun(load, options.before):
+        if not _begun(load, folder, options.before):
             print(f"No load, and so no figures: {_said(folder)}", file=sys.stderr)
             with _ended_with_us(subprocess.Popen(options.command)) as command:
                 return _code(command)
@@ -83,6 +83,7 @@ def _start_load(options: argparse.Namespace, folder: Path) -> subprocess.Popen[b
             [
                 *(sys.executable, str(LOAD), "--port", str(options.port), "--check"),
                 *("--rate", str(options.rate), "--write-share", str(options.write_share)),
+                *("--begun-file", str(folder / "begun")),
                 *("--until-file", str(folder / "done"), "--summary", str(folder / "summary")),
                 *(["--maintenance"] if options.maintenance else []),
                 *(["--out", str(options.out)] if options.out else []),
@@ -93,13 +94,15 @@ def _start_load(options: argparse.Namespace, folder: Path) -> subprocess.Popen[b
         )
 
 
-def _begun(load: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Whether the load is still there after so long."""
-    try:
+def _begun(load: subprocess.Popen[bytes], folder: Path, seconds: float) -> bool:
+    """Whether the load has begun, and is still there after so long."""
+    while not (folder / "begun").exists():
+        if load.poll() is not None:
+            return False
+        time.sleep(0.05)
+    with contextlib.suppress(subprocess.TimeoutExpired):
         load.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return True
-    return False
+    return load.poll() is None
 
 
 def _code(command: subprocess.Popen[bytes]) -> int:

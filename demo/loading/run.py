@@ -25,13 +25,17 @@ LOOK_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do. With `until`, the run ends once that file is there, at the latest after `duration` seconds."""
+    """What to do. With `until`, the run ends once that file is there, at the latest after `duration` seconds.
+
+    The file `begun` is made when the first request is about to be sent.
+    """
 
     rate: float
     write_share: float
     duration: float
     seed: int = 1
     until: Path | None = None
+    begun: Path | None = None
 
 
 class Request:
@@ -91,6 +95,8 @@ async def run(plan: Plan, pool: Pool) -> Outcome:
     loop = _Loop(plan, pool, outcome, targets)
     # Nothing here makes cycles, and a full collection over all that is kept would show as a pause of the application.
     gc.disable()
+    if plan.begun:
+        plan.begun.touch()
     try:
         await loop.play()
     finally:
