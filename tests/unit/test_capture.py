@@ -219,18 +219,13 @@ def test_guard_sees_a_table_that_was_made_anew(source: Path, plan: Plan) -> None
 
 
 def test_unique_index_that_only_the_application_can_compute_is_refused(make_sqlite: MakeSqlite) -> None:
-    def make(connection: sqlite3.Connection) -> None:
-        connection.create_function("fold", 1, lambda value: value, deterministic=True)
-        connection.executescript(
-            "CREATE TABLE t (id INTEGER PRIMARY KEY, x); CREATE UNIQUE INDEX folded ON t (fold(x));"
-        )
-
-    source = make_sqlite(make)
+    source = make_sqlite("CREATE TABLE t (id INTEGER PRIMARY KEY, x);")
     plan = planned(source)[0]
+    with closing(sqlite3.connect(source)) as connection:
+        connection.create_function("fold", 1, lambda value: value, deterministic=True)
+        connection.execute("CREATE UNIQUE INDEX folded ON t (fold(x))")
     before = objects(source)
-    with pytest.raises(
-        Refused, match=r"table t: its unique index folded cannot be followed \(no such function: fold\)"
-    ):
+    with pytest.raises(Refused, match=r"table t: its unique index folded cannot be followed \(.*fold"):
         install(str(source), plan)
     assert objects(source) == before
 
