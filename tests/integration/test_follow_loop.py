@@ -26,6 +26,7 @@ from support import engine
 from support.following import Followed, following
 from support.independent import fetch
 from support.postgres import Cluster
+from support.processes import holding
 from support.workload import seeded, writing
 
 MODULES = Path(__file__).parents[2] / "module_utils"
@@ -193,6 +194,24 @@ def test_a_throttle_and_a_source_that_is_away_are_told(make_sqlite: MakeSqlite, 
             until(lambda: running.state.state == "following")
             followed.write("UPDATE t SET v = 8")
             until(lambda: caught_up(followed))
+    followed.equal()
+
+
+def test_a_source_that_a_writer_does_not_let_go_is_waited_for(
+    make_sqlite: MakeSqlite, database: str, tmp_path: Path
+) -> None:
+    with following(make_sqlite(ROWS), database) as followed:
+        followed.source.close()
+        with closing(sqlite3.connect(followed.path)) as connection:
+            # Without WAL a writer keeps readers out.
+            assert connection.execute("PRAGMA journal_mode = delete").fetchone() == ("delete",)
+        with Running(config(followed, tmp_path)) as running:
+            until(lambda: running.state.reason is None)
+            with holding(followed.path, "BEGIN EXCLUSIVE", "UPDATE t SET v = 9", "COMMIT", "BEGIN EXCLUSIVE"):
+                until(lambda: running.state.state == "waiting")
+                assert "locked" in str(running.state.reason)
+            until(lambda: caught_up(followed))
+            until(lambda: running.state.state == "following")
     followed.equal()
 
 
