@@ -23,6 +23,7 @@ from cutover.source.connect import surrogate_text
 from cutover.source.fence import raise_fence
 from cutover.target.connect import connect
 from support import engine, existing
+from support.following import arranged, began
 from support.independent import execute, fetch
 from support.postgres import Cluster
 
@@ -109,15 +110,20 @@ def switch(
     overrides: Mapping[str, Any] | None = None,
     ids: str = "keep",
     tables: str = "derive",
+    follows: bool = False,
 ) -> Switched:
     """Move a file to PostgreSQL, make the way back ready, fence the file and let a new role of the application in."""
     if tables == "existing":
         plan = existing.migrate(path, owner, overrides).plan
     else:
         plan, _ = engine.planned(path, overrides, ids=ids)
+        # follows: as a cutover does that is followed, from a snapshot with its position in the change log.
+        copied = arranged(path, owner, plan) if follows else path
         engine.create(owner, plan)
-        engine.copy(path, owner, plan, workers=1)
-        engine.finish(path, owner, plan, workers=1)
+        engine.copy(copied, owner, plan, workers=1)
+        engine.finish(copied, owner, plan, workers=1)
+        if follows:
+            began(path, copied, owner)
     role, app = application_role(postgres, owner)
     with closing(connect(owner)) as connection:
         assert capture.install(connection, plan)

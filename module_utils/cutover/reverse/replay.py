@@ -149,10 +149,10 @@ class Replayer:
                 ids.settle()
                 self._fresh = False
         except ERRORS as error:
-            self._forget()
+            self.forget()
             raise _explained(source, error) from None
         except cursor.connection.Error as error:
-            self._forget()
+            self.forget()
             if error.pgcode in _OTHER:
                 raise NoWayBack(
                     f"the tables in PostgreSQL are no longer those of the plan ({first_line(error)}): what was written since "
@@ -160,7 +160,7 @@ class Replayer:
                 ) from None
             raise
         except BaseException:
-            self._forget()
+            self.forget()
             raise
         return replayed
 
@@ -249,14 +249,14 @@ class Replayer:
             raise _explained(source, error) from None
 
     def _undo(self, source: sqlite3.Connection, target: Any) -> None:
-        self._forget()
+        self.forget()
         if source.in_transaction:
             source.execute("ROLLBACK")
         if not target.closed:
             target.rollback()
 
-    def _forget(self) -> None:
-        """After a failure: what was remembered may be of a transaction that never was."""
+    def forget(self) -> None:
+        """Forget what was remembered of a transaction that never was. For who rolls back what ``apply`` did."""
         self._tables.clear()
         self._types.clear()
         self._sequences.clear()

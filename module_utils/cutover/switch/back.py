@@ -158,6 +158,7 @@ class Back:
 
     def undo(self) -> None:
         """Leave no transaction open."""
+        self._replayer.forget()
         with contextlib.suppress(*ERRORS):
             if self._source is not None and self._source.in_transaction:
                 self._source.execute("ROLLBACK")
