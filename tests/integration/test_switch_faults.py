@@ -90,7 +90,7 @@ def slow_write(ready: Stage, milliseconds: int) -> threading.Thread:
 
 
 def test_a_slow_request_in_flight_calls_it_off_and_it_is_tried_again(ready: Stage) -> None:
-    thread = slow_write(ready, 3000)
+    thread = slow_write(ready, 6000)
     assert thread.is_alive()
     told = ready.run("forward", attempts=1, budget_ms=200, verify=False)
     assert "1 request(s) still in flight" in told["error"], told

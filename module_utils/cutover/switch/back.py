@@ -25,7 +25,7 @@ from .config import Config
 from .critical import Decided, Hold
 from .proxy import BLUE, GREEN, Proxies
 from .settle import standing_fence
-from .target import alive, applying, limit
+from .target import alive, applying, limit, rehearse
 
 _BATCH = 2000
 #: How long the COMMIT that decides may go unanswered, before PostgreSQL is asked over another connection.
@@ -89,6 +89,7 @@ class Back:
             self._lock = f"LOCK TABLE {tables}, {record.TABLE} IN EXCLUSIVE MODE"
             noted = record.noting(cursor, self.config.name, self._fence, "source", attempt)
             self._closing = ";\n".join([noted, *access.closing(cursor, self.config.plan, role)])
+        rehearse(self._target, self._closing)
 
     def catch_up(self) -> None:
         """Replay what waits until the next batch, and so the drain, takes less than half of the budget."""

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Callable, Protocol
 
-from ..errors import CutoverError, TargetError
+from ..errors import CutoverError, Refused, TargetError
 from ..journal import make_state_dir, state_dir
 from ..lock import EngineLock, Locked, ReplicationLock
 from ..target.connect import first_line
@@ -275,7 +275,8 @@ def _reason(error: BaseException) -> BaseException:
         return error
     if isinstance(error, sqlite3.OperationalError):
         return NotNow(f"SQLite: {error}")
-    if isinstance(error, TargetError):
+    if isinstance(error, (TargetError, Refused)):
+        # What is refused for good is refused again when the next attempt catches up, without a hold.
         return NotNow(error.message)
     if isinstance(error, Decided):
         return NotNow(str(error))

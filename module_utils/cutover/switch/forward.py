@@ -30,7 +30,7 @@ from .clock import NotNow, Took
 from .config import Config
 from .critical import Decided, Hold
 from .proxy import BLUE, GREEN, Proxies
-from .target import alive, applying, limit
+from .target import alive, applying, limit, rehearse
 
 #: Entries of the log in one step of catching up; in the drain there is no limit.
 _BATCH = 2000
@@ -186,6 +186,12 @@ class Forward:
             self._source.execute("PRAGMA synchronous = EXTRA")
         if not alive(self._target):
             self._target = applying(self.config.target_url)
+            try:
+                with self._target, self._target.cursor() as cursor:
+                    # Else the first changes of each table would pay for it, in the hold.
+                    self._applier.prepare(cursor)
+            except self._target.Error as error:
+                raise gate.broken(error) from None
         if not alive(self._opener):
             self._opener = connect(self.config.target_url, autocommit=True, settings={"synchronous_commit": "on"})
 
@@ -210,6 +216,10 @@ class Forward:
         self._capture_id = found.capture_id
         # The record first: whoever settles waits for its lock.
         self._opening = f"{noted};\n{opening.sql}"
+        try:
+            rehearse(self._opener, self._opening)
+        except self._opener.Error as error:
+            raise gate.broken(error) from None
 
     def catch_up(self) -> None:
         """Apply what waits until the next round, and so the drain, takes less than half of the budget."""

@@ -37,3 +37,16 @@ def limit(cursor: Any, milliseconds: int) -> None:
     cursor.execute(
         f"SET LOCAL lock_timeout TO {int(milliseconds)}; SET LOCAL statement_timeout TO {int(milliseconds) + 10}"
     )
+
+
+def rehearse(connection: Any, command: str) -> None:
+    """Run a command and take it back: it is allowed then, and what it needs of the catalog is at hand the next time."""
+    autocommit = connection.autocommit
+    connection.autocommit = False
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout TO '5s'")
+            cursor.execute(command)
+    finally:
+        connection.rollback()
+        connection.autocommit = autocommit
