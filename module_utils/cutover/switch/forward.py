@@ -207,6 +207,8 @@ class Forward:
         try:
             with self._target, self._target.cursor() as cursor:
                 record.prepare(cursor, self.config.name)
+                # Its temporary tables for every table, so that none is made in the hold.
+                self._applier.prepare(cursor)
                 found = follow_position.read(cursor)
                 opening = access.prepare_opening(cursor, self.config.plan, self.config.application_role)
                 noted = record.noting(cursor, self.config.name, attempt, "target", attempt)
