@@ -186,12 +186,6 @@ class Forward:
             self._source.execute("PRAGMA synchronous = EXTRA")
         if not alive(self._target):
             self._target = applying(self.config.target_url)
-            try:
-                with self._target, self._target.cursor() as cursor:
-                    # Else the first changes of each table would pay for it, in the hold.
-                    self._applier.prepare(cursor)
-            except self._target.Error as error:
-                raise gate.broken(error) from None
         if not alive(self._opener):
             self._opener = connect(self.config.target_url, autocommit=True, settings={"synchronous_commit": "on"})
 

@@ -27,7 +27,9 @@ from .proxy import BLUE, GREEN, Proxies, ProxyError
 
 Answer = TypeVar("Answer")
 #: Milliseconds of a hold that do not depend on what waits: proxies, commits, the fence.
-_FIXED_MS = 15.0
+_FIXED_MS = 10.0
+#: The fence's triggers on a table, or their removal.
+_TABLE_MS = 0.3
 #: Milliseconds for each change that waits, where nothing was measured.
 _EACH_MS = 0.25
 
@@ -47,7 +49,7 @@ def check(config: Config, direction: str = "forward") -> dict[str, Any]:
     predicted = last.predicted_hold_ms if last is not None else None
     if predicted is None:
         predicted = (waiting or 0) * _EACH_MS
-    predicted += _FIXED_MS
+    predicted += _FIXED_MS + _TABLE_MS * len(config.plan.tables)
     if predicted > config.budget_ms / 2:
         refused.append(
             f"the hold would take about {predicted:.0f} ms, more than half of its budget of {config.budget_ms} ms "
