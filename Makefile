@@ -19,8 +19,8 @@ PYTEST := $(VENV)/bin/pytest
 # What is on the demo while it moves; DEMO_RATE=0 for no load.
 DEMO_RATE ?= 300
 DEMO_WRITE_SHARE ?= 0.3
-# The maintenance strategy answers writes with 503 while it works.
-DEMO_LOAD_OPTIONS ?= --maintenance
+# With the maintenance strategy, which answers writes with 503 while it works: DEMO_LOAD_OPTIONS=--maintenance.
+DEMO_LOAD_OPTIONS ?=
 UNDER_LOAD = $(VENV)/bin/python demo/under_load.py --rate $(DEMO_RATE) --write-share $(DEMO_WRITE_SHARE) $(DEMO_LOAD_OPTIONS)
 
 # The demo's servers. acl lets Ansible become the user postgres from an ordinary account.

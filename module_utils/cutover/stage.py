@@ -153,7 +153,7 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
     ),
     "standby": (
         "the application was taken back and runs on SQLite; PostgreSQL follows its changes, ready for another cutover",
-        "playbooks/cutover.yml for another attempt, or rollback.yml to give up",
+        "playbooks/cutover.yml for another attempt, or rollback.yml -e cutover_call_off=true to give up",
         "nothing to go back from",
     ),
     "migrated": (
