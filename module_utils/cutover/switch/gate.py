@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -25,6 +26,8 @@ from . import bypass, record
 from .config import Config
 from .proxy import BLUE, GREEN, Proxies, ProxyError
 
+#: How long connections past the proxy are looked at before they count.
+_LOOK_SECONDS = 2.0
 Answer = TypeVar("Answer")
 #: Milliseconds of a hold that do not depend on what waits: proxies, commits, the fence.
 _FIXED_MS = 10.0
@@ -159,7 +162,14 @@ def _proxies(proxies: Proxies, leaves: str, enters: str) -> list[str]:
 
 
 def _bypassing(config: Config, ports: tuple[int, ...]) -> list[str]:
-    found = bypass.connections(ports, config.proxy_addresses) if ports else {}
+    found: dict[str, int] = {}
+    until = time.monotonic() + _LOOK_SECONDS
+    while ports:
+        found = bypass.connections(ports, config.proxy_addresses)
+        if not found or time.monotonic() > until:
+            break
+        # A connection that is being made or ended is not whole in the kernel's table at each moment.
+        time.sleep(0.1)
     return [
         f"{count} connection(s) from {peer} reach the application past the proxy; their requests would not be held"
         for peer, count in sorted(found.items())
