@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The switch in a process of its own: ``python switch_engine.py ACTION CONFIG [kill|orphan|wait STEP]``.
+"""The switch in a process of its own: ``python switch_engine.py ACTION CONFIG [HOW STEP]``.
 
 Prints its result as JSON, or {"error": …}. kill: it ends itself with SIGKILL at the step, and its whole process group;
-orphan: its guardian does nothing either; unguarded: it ends at once; wait: it prints the step's name and waits for a line on standard input.
+orphan: its guardian does nothing either; unguarded: it ends at once; wait: it prints the step's name and waits for a line on standard input;
+slow: it takes PAUSE seconds longer after the step; unheld: the same, but nothing is held and nothing fenced.
 """
 
 from __future__ import annotations
@@ -11,15 +12,32 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 from cutover.errors import CutoverError
+from cutover.source import fence
 from cutover.switch import back, config, critical, forward, gate, guardian, settle, steps
+from cutover.switch.proxy import Proxies
+
+PAUSE = 0.1
 
 
 def _until_the_end(receiving: int) -> None:
     while os.read(receiving, 64):
         pass
+
+
+def _without_the_hold() -> None:
+    """A switch as one would write it who thinks that a few milliseconds do not matter."""
+
+    def nothing(*_: Any) -> float:
+        return 0.0
+
+    fence.statements = lambda *_: []
+    for name in ("hold", "confirm", "wait_idle"):
+        setattr(Proxies, name, nothing)
 
 
 def main() -> None:
@@ -35,11 +53,17 @@ def main() -> None:
     if how == "unguarded":
         guardian._watch = lambda receiving, settle: None
 
+    if how == "unheld":
+        _without_the_hold()
+
     def reached(name: str) -> None:
         if name != where:
             return
         if how in ("kill", "orphan"):
             os.killpg(0, signal.SIGKILL)
+        if how in ("slow", "unheld"):
+            time.sleep(PAUSE)
+            return
         print(json.dumps({"reached": name}), flush=True)
         sys.stdin.readline()
 

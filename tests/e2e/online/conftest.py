@@ -7,12 +7,9 @@ import contextlib
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 
+from support.load import Load, load
 from support.playbooks import Playbooks
 from support.postgres import Cluster
 from support.project import ROOT
@@ -30,25 +28,6 @@ PORT = 34080
 ROLE = "online_app"
 #: What two cores carry beside a playbook, and still many requests in every hold.
 RATE = 100
-#: The load needs no longer for the writes that it asks for in the end.
-LOAD_ENDS_SECONDS = 120
-
-
-@dataclass
-class Load:
-    """What a load came to, once its block was left."""
-
-    figures: dict[str, Any]
-    check: dict[str, Any]
-    acknowledged: list[str]
-
-    def spotless(self) -> None:
-        """Fail when a request failed, an acknowledged write is not there, or a read was stale."""
-        assert self.figures["failed"] == 0, self.figures["failures"]
-        assert self.figures["unavailable"] == 0
-        assert self.figures["stale"] == 0
-        assert (self.check["lost"], self.check["unknown"]) == ([], [])
-        assert self.figures["acknowledged"] > 0
 
 
 class Stage:
@@ -60,28 +39,9 @@ class Stage:
 
     @contextlib.contextmanager
     def load(self, folder: Path, rate: float = RATE) -> Iterator[Load]:
-        """Load from demo/load.py for as long as the block lasts; its figures afterwards."""
-        done, begun, out = folder / "done", folder / "begun", folder / "load.json"
-        command = [
-            *(sys.executable, str(ROOT / "demo/load.py"), "--port", str(PORT), "--rate", str(rate), "--check"),
-            *("--write-share", "0.3", "--until-file", str(done), "--begun-file", str(begun), "--out", str(out)),
-        ]
-        seen = Load({}, {}, [])
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-            try:
-                deadline = time.monotonic() + 30
-                while not begun.exists():
-                    assert process.poll() is None
-                    assert time.monotonic() < deadline
-                    time.sleep(0.05)
-                yield seen
-                done.touch()
-                said, _ = process.communicate(timeout=LOAD_ENDS_SECONDS)
-            finally:
-                process.kill()
-        assert out.exists(), said
-        report = json.loads(out.read_text())
-        seen.figures, seen.check, seen.acknowledged = report["summary"], report["check"], report["acknowledged"]
+        """Load for as long as the block lasts; its figures afterwards. ``folder`` takes its files."""
+        with load(PORT, folder, rate) as found:
+            yield found
 
     def serves(self) -> str | None:
         """Which database answers reads through the proxy."""
@@ -149,7 +109,8 @@ def stage(postgres: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             )
     application_url = postgres.url(ROLE, "application", database.name)
     run = Playbooks(
-        str(ROOT / "tests/e2e/online"),
+        # Not the folder: Ansible would read the tests in it as lists of hosts.
+        str(ROOT / "tests/e2e/online/hosts.yml"),
         PLACE / "state",
         tmp_path_factory.mktemp("output"),
         environment={
