@@ -12,7 +12,7 @@ _SWITCHED = (
     "direction",
     "attempt",
     "attempts",
-    "off",
+    "called_off",
     "hold_ms",
     "waited_ms",
     "drained",
