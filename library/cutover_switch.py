@@ -201,8 +201,8 @@ notes:
   type: list
   elements: str
 verified:
-  description: Of the comparison of all rows, C(ok), C(tables) and C(differences) as from M(cutover_verify). Null when there was
-    none; I(action=verify) makes up for it.
+  description: Of the comparison of all rows, C(ok), C(tables) and C(differences) as from M(cutover_verify), and C(seconds). Null
+    when there was none; I(action=verify) makes up for it.
   returned: for forward and verify
   type: dict
 refused:

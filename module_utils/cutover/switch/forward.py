@@ -43,8 +43,8 @@ def run(config: Config) -> dict[str, Any]:
 
     Returns {direction, attempt, hold_ms, held_ms, waited_ms, locked_ms, check_ms, drained, drain_ms, verify_ms, commit_ms,
     fence_ms, open_ms, route_ms, attempts, called_off: why earlier attempts were, by, settled, notes, verified: what
-    ``checksum.verify`` returns, None when it was not asked for or an earlier engine's switch was only finished}.
-    drained: rows. Times are in milliseconds; hold_ms is from the first proxy's hold to the last one's release.
+    ``checksum.verify`` returns and its seconds, None when it was not asked for or an earlier engine's switch was only
+    finished}. drained: rows. Times are in milliseconds; hold_ms is from the first proxy's hold to the last one's release.
     Raises CutoverError; the application is on SQLite then, unless the message says that the switch is decided.
     """
     way = Forward(config)
@@ -60,7 +60,8 @@ def run(config: Config) -> dict[str, Any]:
 def verify(config: Config) -> dict[str, Any]:
     """Compare all rows although the switch's own snapshot is gone: under one in which everything has been replayed.
 
-    Returns what ``checksum.verify`` returns. Raises Locked while the replication is at work, and as a replay does.
+    Returns what ``checksum.verify`` returns and its seconds. Raises Locked while the replication is at work, and as a
+    replay does.
     """
     found: list[dict[str, Any]] = []
     until = time.monotonic() + config.catch_up_seconds
@@ -105,7 +106,8 @@ class _Replayer(Replayer):
 def _compare(config: Config, snapshot: str) -> dict[str, Any]:
     # It gives way to the application's own processes.
     os.nice(_NICE)
-    return checksum.verify(
+    began = time.monotonic()
+    compared = checksum.verify(
         config.source_path,
         config.target_url,
         config.plan,
@@ -114,6 +116,7 @@ def _compare(config: Config, snapshot: str) -> dict[str, Any]:
         snapshot=snapshot,
         throttle=config.throttle,
     )
+    return {**compared, "seconds": round(time.monotonic() - began, 2)}
 
 
 class Keeper:
