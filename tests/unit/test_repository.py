@@ -86,3 +86,42 @@ def test_role_explains_itself(role: str) -> None:
     path = ROOT / "roles" / role
     assert (path / "README.md").exists()
     assert (load(path / "meta/main.yml") or {}).get("galaxy_info", {}).get("description")
+
+
+PAGES = sorted(p for p in ROOT.rglob("*.md") if not any(part.startswith(".") for part in p.relative_to(ROOT).parts))
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors that a page has, as GitHub names its headings."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), re.M)
+    named = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return named | set(re.findall(r'<a id="([^"]+)"', text))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+    dead = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        path, _, anchor = link.partition("#")
+        aim = (page.parent / path).resolve() if path else page
+        if not aim.exists() or (anchor and aim.suffix == ".md" and anchor not in anchors(aim.read_text())):
+            dead.append(link)
+    assert dead == []
+
+
+def test_tables_of_variables_name_those_that_exist_and_all_public_ones() -> None:
+    public = set(load(ROOT / "roles/settings/vars/main.yml")["_settings_defaults"])
+    # Secrets have no default among the others: they come from the environment or a vault.
+    known = public | {"cutover_target_url", "cutover_application_url"}
+    for role in ROLES:
+        entries = load(ROOT / "roles" / role / "meta/argument_specs.yml")["argument_specs"]
+        known |= {name for entry in entries.values() for name in entry.get("options") or {}}
+    told: dict[str, set[str]] = {"variables.md": set(), "online.md": set()}
+    for page, found in told.items():
+        for cell in re.findall(r"^\| (`[^|]*) \|", (ROOT / "docs" / page).read_text(), re.M):
+            found |= set(re.findall(r"`([a-z]+_[a-z0-9_]+)(?:: [^`]*)?`", cell))
+    assert {name for name in told["variables.md"] if name not in known} == set()
+    assert {name for name in told["online.md"] if name.startswith("cutover_") and name not in known} == set()
+    assert public - told["variables.md"] == set()
