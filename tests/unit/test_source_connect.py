@@ -71,11 +71,8 @@ def test_files_of_another_kind(tmp_path: Path) -> None:
 def test_unreadable_file(make_sqlite: MakeSqlite, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_sqlite(SCHEMA)
 
-    def refuse(*_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
     # Root may read everything, so the refusal is played.
-    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr("os.access", lambda *_, **__: False)
     assert "cannot be read (Permission denied). Run as the file's owner" in message(path)
 
 

@@ -15,11 +15,10 @@ from ..errors import SourceError
 
 #: What the sqlite3 module raises; the second when SQLite's own message quotes a name that is no UTF-8, as damage leaves it.
 ERRORS = (sqlite3.Error, UnicodeDecodeError)
-MAGIC = b"SQLite format 3\x00"
 
 
 def check_file(path: str) -> None:
-    """Raise SourceError unless ``path`` is a readable file that starts like a SQLite database."""
+    """Raise SourceError unless ``path`` is a readable file that is not empty; what is in it SQLite tells."""
     try:
         status = os.stat(path)
     except FileNotFoundError:
@@ -30,20 +29,13 @@ def check_file(path: str) -> None:
         ) from None
     if not stat.S_ISREG(status.st_mode):
         raise SourceError(f"{path}: is not a regular file. cutover_source_path must name the SQLite database file.")
-    try:
-        with open(path, "rb") as file:
-            head = file.read(len(MAGIC))
-    except OSError as error:
-        raise SourceError(
-            f"{path}: cannot be read ({error.strerror}). Run as the file's owner or with become."
-        ) from None
-    if not head:
+    # Never opened here but by SQLite: a POSIX lock ends as soon as its process closes the file anywhere. The file would look
+    # unused beside a connection that this process has, and the last connection of the application would remove the
+    # write-ahead log that the engine's fence is written to.
+    if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise SourceError(f"{path}: cannot be read (Permission denied). Run as the file's owner or with become.")
+    if not status.st_size:
         raise SourceError(f"{path}: is empty, so it is no SQLite database with data.")
-    if head != MAGIC:
-        raise SourceError(
-            f"{path}: is no SQLite database, or it is encrypted: it does not begin with 'SQLite format 3'. "
-            "An encrypted file (SQLCipher, SEE) has to be exported to a plain SQLite file first."
-        )
 
 
 def surrogate_text(raw: bytes) -> str:
@@ -103,7 +95,10 @@ def explain(path: str, error: Exception) -> SourceError:
     text = "malformed names" if isinstance(error, UnicodeDecodeError) else str(error)
     lower = text.lower()
     if "not a database" in lower:
-        return SourceError(f"{path}: is no SQLite database, or it is encrypted ({text}).")
+        return SourceError(
+            f"{path}: is no SQLite database, or it is encrypted ({text}). An encrypted file (SQLCipher, SEE) has to be exported "
+            "to a plain SQLite file first."
+        )
     if "malformed" in lower or "disk i/o" in lower or "corrupt" in lower:
         return SourceError(
             f"{path}: is corrupt ({text}). Restore it from a backup or rebuild it with `sqlite3 {path} .recover`; "
