@@ -152,6 +152,8 @@ def _attempts(config: Config, way: Way, folder: str, guardian: Guardian, proxies
     token = secrets.token_hex(3)
     attempt = ""
     told: dict[str, Any] | None = None
+    # Whether it is sure that the attempt decided nothing; a signal that waited may end the process before it is known.
+    sure = True
     try:
         for number in range(1, config.attempts + 1):
             if number > 1:
@@ -163,12 +165,22 @@ def _attempts(config: Config, way: Way, folder: str, guardian: Guardian, proxies
             proxies.check()
             way.catch_up()
             steps.reached("announced")
-            try:
-                told = _attempt(config, way, attempt, guardian, proxies)
-                break
-            except NotNow as reason:
-                guardian.at_ease()
-                off.append(reason.message)
+            sure = False
+            with _undisturbed():
+                try:
+                    told = _attempt(config, way, attempt, guardian, proxies)
+                    told = {"attempt": attempt, **told, **way.result(), "attempts": len(off) + 1, "by": "engine"}
+                    told = _journaled(config, way, folder, guardian, {**told, "called_off": off}, proxies)
+                    break
+                except NotNow as reason:
+                    sure = True
+                    guardian.at_ease()
+                    off.append(reason.message)
+                except Decided:
+                    raise
+                except BaseException:
+                    sure = told is None
+                    raise
         if told is None:
             raise CutoverError(
                 f"the switch was tried {config.attempts} times and called off each time; the application was not moved: "
@@ -180,9 +192,16 @@ def _attempts(config: Config, way: Way, folder: str, guardian: Guardian, proxies
         raise CutoverError(str(error)) from None
     except BaseException:
         guardian.at_ease()
-        _called_off(config, folder, way, attempt, off)
+        if sure:
+            _called_off(config, folder, way, attempt, off)
         raise
-    told = {"attempt": attempt, **told, **way.result(), "attempts": len(off) + 1, "by": "engine", "called_off": off}
+    return told
+
+
+def _journaled(
+    config: Config, way: Way, folder: str, guardian: Guardian, told: dict[str, Any], proxies: Proxies
+) -> dict[str, Any]:
+    """Tell the journal; the result of the run."""
     notes = list(proxies.notes)
     try:
         pending.end(folder, config.run, way.direction, told)
@@ -208,42 +227,41 @@ def _attempt(config: Config, way: Way, attempt: str, guardian: Guardian, proxies
     took = Took()
     failed: BaseException | None = None
     decided = False
-    with _undisturbed():
-        guardian.arm()
-        clock = Clock(config.budget_ms)
-        deadline_ms = int(time.time() * 1000) + config.lease_ms
-        # Each wait has its own limit; the watchdog is for what has none.
-        watchdog = Watchdog(clock.until + _WATCHDOG_SECONDS, *way.waits())
+    guardian.arm()
+    clock = Clock(config.budget_ms)
+    deadline_ms = int(time.time() * 1000) + config.lease_ms
+    # Each wait has its own limit; the watchdog is for what has none.
+    watchdog = Watchdog(clock.until + _WATCHDOG_SECONDS, *way.waits())
+    try:
+        _hold(config, way, proxies, clock, took, deadline_ms)
+        hold = Hold(clock, took, watchdog, proxies, deadline_ms)
+        way.decide(attempt, hold)
+        decided = True
+    except Decided as error:
+        failed = error
+    except BaseException as error:  # noqa: BLE001 - whatever it is, requests must not wait for it; raised again below
+        with contextlib.suppress(ProxyError):
+            proxies.release()
+        way.undo()
+        guardian.at_ease()
+        raise _reason(error) from None
+    finally:
+        watchdog.end()
+    if decided:
         try:
-            _hold(config, way, proxies, clock, took, deadline_ms)
-            hold = Hold(clock, took, watchdog, proxies, deadline_ms)
-            way.decide(attempt, hold)
-            decided = True
-        except Decided as error:
-            failed = error
-        except BaseException as error:  # noqa: BLE001 - whatever it is, requests must not wait for it; raised again below
-            with contextlib.suppress(ProxyError):
+            way.open(attempt, took)
+            steps.reached("opened" if way.direction == "forward" else "lifted")
+            with took.step("route_ms"):
+                proxies.route(way.enters)
+                steps.reached("routed")
                 proxies.release()
-            way.undo()
-            guardian.at_ease()
-            raise _reason(error) from None
-        finally:
-            watchdog.end()
-        if decided:
-            try:
-                way.open(attempt, took)
-                steps.reached("opened" if way.direction == "forward" else "lifted")
-                with took.step("route_ms"):
-                    proxies.route(way.enters)
-                    steps.reached("routed")
-                    proxies.release()
-                steps.reached("released")
-            except Exception as error:  # noqa: BLE001 - decided is decided: whatever happened, it is finished below
-                failed = error
-        if failed is not None:
-            way.undo()
-            _finish(config, way, proxies, attempt, failed)
-        hold_ms = clock.spent_ms()
+            steps.reached("released")
+        except Exception as error:  # noqa: BLE001 - decided is decided: whatever happened, it is finished below
+            failed = error
+    if failed is not None:
+        way.undo()
+        _finish(config, way, proxies, attempt, failed)
+    hold_ms = clock.spent_ms()
     return {"hold_ms": hold_ms, **took.ms}
 
 
@@ -265,6 +283,9 @@ def _finish(config: Config, way: Way, proxies: Proxies, attempt: str, failed: Ba
         side = align(config, proxies, attempt)
     except CutoverError as error:
         raise Decided(error.message) from failed
+    except Exception as error:
+        # Whatever it is, nothing is known of the decision then.
+        raise Decided(f"the switch cannot be finished ({error}); run the same playbook again, which does it") from error
     if side != way.enters:
         raise NotNow(str(_reason(failed))) from failed
 
@@ -289,7 +310,7 @@ def _reason(error: BaseException) -> BaseException:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Signals that would end the process wait for the end of the hold; so does the garbage collector.
+    """Signals that would end the process wait for the end of the hold and the journal; so does the garbage collector.
 
     Whoever may do so also goes before other processes meanwhile: everybody waits for this one.
     """
