@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-_ON_POSTGRESQL = ("switching", "switched", "released", "leaving")
+_ON_POSTGRESQL = ("switching", "switched", "switched_online", "released", "leaving")
 
 
 def status_lines(looked: Mapping[str, Any]) -> list[str]:
@@ -19,7 +19,8 @@ def status_lines(looked: Mapping[str, Any]) -> list[str]:
     status, access = looked["status"], looked["access"]
     replication = looked.get("replication") or {}
     since = f" (since {status['since'][:19]}Z)" if status["since"] else ""
-    later = f", from {status['keep_until']}" if status["keep_until"] else ""
+    # Elsewhere what comes next must not wait.
+    later = f", from {status['keep_until']}" if status["keep_until"] and status["stage"] == "released" else ""
     return [
         f"{looked['name']}: {status['text']}{since}.",
         f"Next:        {status['next']}{later}.",
@@ -38,6 +39,8 @@ def _back(status: Mapping[str, Any], access: Mapping[str, Any], judged: Mapping[
         return str(status["back"])
     if judged:
         return str(judged["text"])
+    if status.get("strategy") == "online":
+        return str(status["back"])
     if "in_use_since" not in access:
         return "whether it is free of loss cannot be told, because PostgreSQL does not answer"
     if access["writes"] is None:

@@ -147,3 +147,23 @@ def test_the_judgement_of_the_way_back_comes_before_counts_of_writes() -> None:
     assert back("released", judged) == "Going back:  not free of loss, because t.v of key id=7 does not fit."
     assert "about t: 3" in back("released", {})
     assert "the back" in back("following", judged)
+
+
+def test_status_names_the_end_of_the_retention_only_where_it_is_waited_for() -> None:
+    def told(stage: str) -> str:
+        described = looked(stage)
+        described["status"] = {**described["status"], "keep_until": "2026-01-08"}
+        return status.status_lines(described)[1]
+
+    assert told("released").endswith(", from 2026-01-08.")
+    # A switch that is not finished is finished now.
+    assert "2026" not in told("switched_online") + told("leaving")
+
+
+def test_status_right_after_the_switch_asks_whether_going_back_is_free_of_loss() -> None:
+    judged = {"text": "not free of loss, because column a.b was added"}
+    assert "column a.b was added" in status.status_lines(looked("switched_online", judged=judged))[2]
+    # Without that answer nothing is said of writes that would be left behind: online they come along.
+    online = looked("switched_online", access={"in_use_since": "x", "writes": [{"table": "t", "writes": 3}]})
+    online["status"] = {**online["status"], "strategy": "online"}
+    assert status.status_lines(online)[2] == "Going back:  the back."
