@@ -154,3 +154,18 @@ def test_profile_in_spans_is_that_of_the_whole_table(rows: list[tuple[int, Any]]
         assert 1 <= len(spans) <= 8
         parts = [source_profile.profile(connection, table, is_temporal, span) for span in spans]
         assert source_profile.merged(connection, table, parts) == source_profile.profile(connection, table, is_temporal)
+
+
+def test_profile_is_of_one_moment_although_rows_are_added(make_sqlite: MakeSqlite) -> None:
+    columns = ", ".join(f"c{number} INTEGER NOT NULL DEFAULT 1" for number in range(300))
+    path = make_sqlite(
+        f"PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY, {columns}); INSERT INTO t (id) VALUES (1)"
+    )
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer, closing(open_readonly(str(path))) as reader:
+        [table] = describe(reader, str(path)).tables
+        # Before each statement of the profile the application adds a row.
+        reader.set_trace_callback(lambda _: writer.execute("INSERT INTO t (id) VALUES (NULL)") and None)
+        found = source_profile.profile(reader, table, is_temporal)
+        reader.set_trace_callback(None)
+        assert writer.execute("SELECT count(*) FROM t").fetchone()[0] > found.rows + 2
+    assert {column.values for column in found.columns.values()} == {found.rows}

@@ -160,6 +160,17 @@ def profile(
 
     temporal: whether a declared type speaks of dates or times; that knowledge is not SQLite's.
     """
+    if connection.in_transaction:
+        return _profile(connection, table, temporal, span)
+    # The application may be writing: all counts are of one moment, or their differences would mean nothing.
+    connection.execute("BEGIN")
+    try:
+        return _profile(connection, table, temporal, span)
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _profile(connection: sqlite3.Connection, table: Table, temporal: Callable[[str], bool], span: Span) -> TableProfile:
     source = quote(table.name)
     values: list[int] = []
     for bound, operator in zip(span or (), (">=", "<")):
