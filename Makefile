@@ -111,6 +111,10 @@ bench: setup ## throughput of copy and verify beside a plain COPY
 	@.ci/setup --system $(DATABASE_PACKAGES)
 	@$(VENV)/bin/python bench/run.py $(ARGS)
 
+.PHONY: bench-online
+bench-online: demo-packages ## cutovers and rollbacks of a demo under load: holds, failures, cost of the change log
+	@$(VENV)/bin/python bench/online.py $(ARGS)
+
 # ---------------------------------------------------------------- upkeep
 
 .PHONY: lock
