@@ -66,6 +66,16 @@ def admit_readers(connection: Any, plan: Plan, role: str, check_mode: bool = Fal
     return statements
 
 
+def may_write(cursor: Any, plan: Plan, role: str) -> list[str]:
+    """The plan's tables that a role may write to now, by whatever right: its own, its ownership, another role's, everybody's."""
+    cursor.execute(
+        "SELECT name FROM unnest(%s::text[]) name WHERE has_table_privilege(%s, name, 'INSERT, UPDATE, DELETE, TRUNCATE')"
+        " OR has_any_column_privilege(%s, name, 'INSERT, UPDATE')",
+        ([qualified(plan.schema, table.target) for table in plan.tables], role, role),
+    )
+    return [name for (name,) in cursor.fetchall()]
+
+
 def prepare_opening(cursor: Any, plan: Plan, role: str) -> Opening:
     """Everything that ``open_access`` does, put together beforehand, for a moment in which every round trip counts."""
     statements = _reading(cursor, plan, role) + _writing(cursor, plan, role)

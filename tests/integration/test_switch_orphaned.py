@@ -72,6 +72,36 @@ def test_every_step_both_ways_is_settled_by_the_next_run(ready: Stage) -> None:
     assert acknowledged - ready.ids() == set()
 
 
+@pytest.mark.parametrize(
+    "lost", ["DELETE FROM pgcutover.follow", "UPDATE pgcutover.follow SET position = position - 1"]
+)
+def test_postgresql_that_lost_the_drained_rows_is_never_opened(ready: Stage, lost: str) -> None:
+    """As when the tables were made anew behind the fence, or a replica took over that had not received the drain."""
+    with Load(ready.proxy.port) as load:
+        time.sleep(0.1)
+    assert ready.run("forward", "orphan", "fenced", verify=False, lease_ms=LEASE_MS) == {"killed": True}
+    ready.guardian_ended()
+    with closing(connect(ready.database.url)) as target, target, target.cursor() as cursor:
+        cursor.execute(lost)
+    assert ready.run("settle")["direction"] == "nothing"
+    assert (ready.fence(), ready.writable()) == (None, ["sqlite"])
+    assert load.acknowledged - ready.ids() == set()
+    with Load(ready.proxy.port) as load:
+        time.sleep(0.1)
+    assert (load.failed, load.unread) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "right", ["INSERT ON event TO PUBLIC", "UPDATE (note) ON event TO {role}", "TRUNCATE ON tag TO {role}"]
+)
+def test_an_application_that_may_write_to_postgresql_already_is_not_switched(ready: Stage, right: str) -> None:
+    with closing(connect(ready.database.url)) as target, target, target.cursor() as cursor:
+        cursor.execute(f"GRANT {right.format(role=ready.role)}")
+    told = ready.run("forward", verify=False)
+    assert "may write to PostgreSQL already" in told["error"], told
+    assert ready.fence() is None
+
+
 def test_the_next_run_finishes_a_decided_switch_by_itself(ready: Stage) -> None:
     assert ready.run("forward", "orphan", "fenced") == {"killed": True}
     ready.guardian_ended()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from .. import service
+from .. import access, service
 from ..capture import changes
 from ..capture.guard import Guard
 from ..capture.install import inspect
@@ -132,9 +132,22 @@ def _forward_target(config: Config, cursor: Any, capture_id: str | None) -> list
         reasons.append(
             f"PostgreSQL followed the change log {stands.capture_id}, the source has {capture_id} now: copy anew"
         )
+    if stands is not None and row is not None:
+        reasons += _writers(config, cursor)
     if stands is not None:
         reasons += [f"the way back is not ready: {reason}" for reason in reverse_capture.problems(cursor, config.plan)]
     return reasons
+
+
+def _writers(config: Config, cursor: Any) -> list[str]:
+    tables = access.may_write(cursor, config.plan, config.application_role)
+    if not tables:
+        return []
+    reason = (
+        f"the application's role {config.application_role} may write to PostgreSQL already ({', '.join(tables[:3])}), so both "
+        "databases would take writes: revoke that, or see which role or ownership gives it; the switch grants it"
+    )
+    return [reason]
 
 
 def _may_write(cursor: Any) -> list[str]:

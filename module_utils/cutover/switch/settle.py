@@ -5,6 +5,7 @@
 |---|---|---|---|
 | none, or one of a maintenance window | source, or none | on SQLite | route blue, release |
 | stands | of another fence, or none | on PostgreSQL: the fence decided | open PostgreSQL, route green, release |
+| stands | the same, drained rows are missing | on SQLite: never opened | lift the fence, route blue, release |
 | stands | target, of this fence | on PostgreSQL | route green, release |
 | stands | source, of this fence | on SQLite: PostgreSQL's record decided | lift the fence, route blue, release |
 | none | target | unknown: somebody lifted the fence by hand | nothing; an error |
@@ -20,11 +21,15 @@ While PostgreSQL cannot be reached, a fence that stands is neither lifted nor pa
 from __future__ import annotations
 
 import contextlib
+import os
 import time
-from typing import Callable, TypeVar
+from typing import Any, Callable, TypeVar
 
 from .. import access
+from ..capture import changes
+from ..capture.install import inspect
 from ..errors import CutoverError, TargetError
+from ..follow import position as follow_position
 from ..journal import state_dir
 from ..source import fence
 from ..source.connect import ERRORS, explain, open_readonly
@@ -160,6 +165,11 @@ def _decided_target(config: Config, standing: str) -> bool:
             found = record.read(cursor, config.name, lock=True)
             if found is not None and found.fence == standing:
                 return found.side == "target"
+            if not _holds_everything(config, cursor):
+                # It was never opened for this fence, so nothing is lost by never opening it.
+                record.note(cursor, config.name, standing, "source", standing)
+                return False
+            _to_disk(config.source_path)
             opening = access.prepare_opening(cursor, config.plan, config.application_role)
             record.note(cursor, config.name, standing, "target", standing)
             cursor.execute(opening.sql)
@@ -168,6 +178,37 @@ def _decided_target(config: Config, standing: str) -> bool:
         raise explain_target(error, "PostgreSQL does not let the switch be finished") from None
     finally:
         connection.close()
+
+
+def _holds_everything(config: Config, cursor: Any) -> bool:
+    """Whether PostgreSQL still has what was drained into it before the fence.
+
+    A replica that took over may lack it, or somebody has made the tables anew since.
+    """
+    stands = follow_position.read(cursor)
+    source = open_readonly(config.source_path)
+    try:
+        capture = inspect(source)
+        if capture is None or stands is None:
+            return False
+        return (stands.capture_id, stands.position) == (capture.id, changes.position(source))
+    except ERRORS as error:
+        raise explain(config.source_path, error) from None
+    finally:
+        source.close()
+
+
+def _to_disk(path: str) -> None:
+    """A fence whose engine was killed in its COMMIT may be read before it is on the disk.
+
+    SQLite has no lock on the log itself, so that it may be closed here.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        number = os.open(f"{path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
 
 
 def _to(proxies: Proxies, side: str, patience: _Patience) -> str:
