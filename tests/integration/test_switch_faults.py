@@ -8,13 +8,11 @@ import json
 import os
 import signal
 import sqlite3
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import psycopg2
 import pytest
@@ -22,7 +20,7 @@ import pytest
 from cutover.capture import install
 from cutover.switch.proxy import Proxies
 from support.postgres import Cluster
-from support.switching import Load, Stage, stage
+from support.switching import Load, Stage, reached, result, stage
 
 
 @pytest.fixture(scope="module")
@@ -49,19 +47,6 @@ def start(cluster: Cluster) -> None:
     cluster._run(
         "pg_ctl", "start", f"--pgdata={cluster.data}", f"--log={cluster.log}", "--wait", f"--options=-p {cluster.port}"
     )
-
-
-def reached(process: subprocess.Popen[str]) -> None:
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert "reached" in line, line
-
-
-def result(process: subprocess.Popen[str], more: str = "\n") -> dict[str, Any]:
-    with process:
-        said, _ = process.communicate(more * 20, timeout=60)
-    told: dict[str, Any] = json.loads(said.splitlines()[-1])
-    return told
 
 
 def untouched(ready: Stage, load: Load) -> None:

@@ -24,7 +24,6 @@ from psycopg2 import sql
 # Nothing here outlives the tests, so nothing needs to reach the disk. Time zone and the styles of dates and
 # intervals are deliberately not the usual ones: the engine must not depend on what a server is set to.
 SETTINGS = """
-listen_addresses = '127.0.0.1'
 max_connections = 60
 fsync = off
 synchronous_commit = off
@@ -87,14 +86,18 @@ class Cluster:
     port: int = 0
     superuser: str = "postgres"
     password: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
+    host: str = "127.0.0.1"
+    #: What its programs are started with, ``nsenter …`` for a network of its own.
+    prefix: tuple[str, ...] = ()
     _made: int = 0
 
     @classmethod
-    def start(cls) -> Cluster:
-        """Create a cluster and start it on a free port of 127.0.0.1."""
+    def start(cls, host: str = "127.0.0.1", prefix: tuple[str, ...] = ()) -> Cluster:
+        """Create a cluster and start it on a free port of ``host``. prefix: has to become the user postgres by itself."""
         bindir = find_bindir()
         # Not pytest's tmp_path: its parents are closed to the user postgres.
-        cluster = cls(base=Path(tempfile.mkdtemp(prefix="pg-cutover-test-")), bindir=bindir)
+        base = Path(tempfile.mkdtemp(prefix="pg-cutover-test-"))
+        cluster = cls(base=base, bindir=bindir, host=host, prefix=prefix)
         try:
             cluster._initdb()
             cluster._start()
@@ -124,7 +127,7 @@ class Cluster:
 
     def url(self, user: str, password: str, database: str) -> str:
         """URL of a role in a database of this cluster."""
-        return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{user}:{password}@{self.host}:{self.port}/{database}"
 
     def create_database(self, name: str | None = None) -> Database:
         """Create an empty database, owned by a new role that may do nothing else."""
@@ -188,7 +191,9 @@ class Cluster:
         password_file.unlink()
         with (self.data / "postgresql.conf").open("a") as conf:
             conf.write(SETTINGS)
-            conf.write(f"unix_socket_directories = '{self.socket_dir}'\n")
+            conf.write(f"unix_socket_directories = '{self.socket_dir}'\nlisten_addresses = '{self.host}'\n")
+        with (self.data / "pg_hba.conf").open("a") as hba:
+            hba.write("host all all all scram-sha-256\n")
 
     def _start(self) -> None:
         for attempt in (1, 2, 3):
@@ -210,7 +215,7 @@ class Cluster:
         # Output goes to a file: the server inherits it and would keep a pipe open for ever.
         with tempfile.TemporaryFile("w+") as output:
             done = subprocess.run(
-                [str(self.bindir / program), *args],
+                [*self.prefix, str(self.bindir / program), *args],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -218,7 +223,7 @@ class Cluster:
                 env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": str(self.base)},
                 check=False,
                 text=True,
-                **become_postgres(),
+                **({} if self.prefix else become_postgres()),
             )
             output.seek(0)
             said = output.read()

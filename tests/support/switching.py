@@ -146,10 +146,11 @@ class Stage:
         )
         return path
 
-    def start(self, action: str, *how: str, **more: Any) -> subprocess.Popen[str]:
-        """The engine, in a process group of its own."""
+    def start(self, action: str, *how: str, configured: Path | None = None, **more: Any) -> subprocess.Popen[str]:
+        """The engine, in a process group of its own. configured: what ``config`` made before."""
+        path = configured or self.config(**more)
         return subprocess.Popen(
-            [sys.executable, str(HERE / "switch_engine.py"), action, str(self.config(**more)), *how],
+            [sys.executable, str(HERE / "switch_engine.py"), action, str(path), *how],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -215,6 +216,21 @@ class Stage:
         while replicating(str(self.folder / "state")) is not None:
             assert time.monotonic() < until, (self.folder / "state" / "guardian.log").read_text()
             time.sleep(0.02)
+
+
+def reached(process: subprocess.Popen[str]) -> None:
+    """Wait until an engine that was started with ``wait`` stands at its step."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert "reached" in line, line
+
+
+def result(process: subprocess.Popen[str], more: str = "\n") -> dict[str, Any]:
+    """Let it go on, to its end."""
+    with process:
+        said, _ = process.communicate(more * 20, timeout=60)
+    told: dict[str, Any] = json.loads(said.splitlines()[-1])
+    return told
 
 
 def make_source(path: Path, rows: int = 300) -> None:

@@ -23,7 +23,7 @@ from .clock import Clock, NotNow, Took, Watchdog
 from .config import Config
 from .guardian import Guardian
 from .pending import Pending
-from .proxy import Proxies, ProxyError
+from .proxy import BLUE, Proxies, ProxyError
 from .settle import align, settle
 
 #: How long a guardian that settles for a killed engine is waited for.
@@ -217,9 +217,10 @@ def _called_off(config: Config, folder: str, way: Way, attempt: str, off: list[s
     """Tell the journal that nothing was switched, so that it is no longer undecided."""
     begun = pending.read(folder)
     if begun is not None and begun.direction == way.direction:
-        pending.end(
-            folder, config.run, "nothing", {"attempt": attempt or begun.attempt, "by": "engine", "called_off": off}
-        )
+        detail = {"attempt": attempt or begun.attempt, "by": "engine", "called_off": off}
+        # On a full disk the next run tells the journal; what has to be told now is why it was called off.
+        with contextlib.suppress(OSError):
+            pending.end(folder, config.run, "nothing", detail)
 
 
 def _attempt(config: Config, way: Way, attempt: str, guardian: Guardian, proxies: Proxies) -> dict[str, Any]:
@@ -280,7 +281,7 @@ def _hold(config: Config, way: Way, proxies: Proxies, clock: Clock, took: Took, 
 def _finish(config: Config, way: Way, proxies: Proxies, attempt: str, failed: BaseException) -> None:
     """Finish by what is durable. Raises NotNow when nothing was decided after all, Decided when it cannot be finished."""
     try:
-        side = align(config, proxies, attempt)
+        side = align(config, proxies, attempt, back=way.enters == BLUE)
     except CutoverError as error:
         raise Decided(error.message) from failed
     except Exception as error:

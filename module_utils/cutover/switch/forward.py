@@ -23,19 +23,21 @@ from ..follow.sequences import set_sequences
 from ..reverse.replay import Replayed, Replayer, open_source
 from ..source import fence
 from ..source.connect import ERRORS, explain, open_readonly, open_writable
-from ..target.connect import connect
+from ..target.connect import connect, patient
 from ..workers import default_workers
 from . import critical, gate, record, steps
 from .clock import NotNow, Took
 from .config import Config
 from .critical import Decided, Hold
 from .proxy import BLUE, GREEN, Proxies
-from .target import alive, applying, limit, rehearse
+from .target import alive, applying, limit, rehearse, session
 
 #: Entries of the log in one step of catching up; in the drain there is no limit.
 _BATCH = 2000
 _EVERYTHING = 2**31
 _NICE = 10
+#: Seconds of silence after which the network of the keeper's session counts as cut.
+_KEEPER_PATIENCE = 60
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -123,26 +125,26 @@ class Keeper:
     """The transaction that keeps the exported snapshot, open until the comparison is over."""
 
     def __init__(self) -> None:
-        self._connection: Any = None
+        self.connection: Any = None
 
-    def connect(self, url: str) -> Any:
-        """Its connection, at rest."""
-        if not alive(self._connection):
-            self._connection = connect(url)
-            self._connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-        return self._connection
+    def connect(self, url: str) -> None:
+        """Have a connection, at rest."""
+        if not alive(self.connection):
+            # It rests for as long as the comparison takes; a short silence of the network must not end it.
+            self.connection = connect(url, settings=patient(_KEEPER_PATIENCE), patience=_KEEPER_PATIENCE)
+            self.connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
 
     def export(self) -> str:
         """Take a snapshot of everything that is committed now."""
-        with self._connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             cursor.execute("SELECT pg_export_snapshot()")
             name: str = cursor.fetchone()[0]
         return name
 
     def close(self) -> None:
         """Let the snapshot go."""
-        if self._connection is not None:
-            self._connection.close()
+        if self.connection is not None:
+            self.connection.close()
 
 
 class Forward:
@@ -190,7 +192,7 @@ class Forward:
         if not alive(self._target):
             self._target = applying(self.config.target_url)
         if not alive(self._opener):
-            self._opener = connect(self.config.target_url, autocommit=True, settings={"synchronous_commit": "on"})
+            self._opener = session(self.config.target_url, autocommit=True, settings={"synchronous_commit": "on"})
 
     def _prepare(self, attempt: str) -> None:
         reader = open_readonly(self.config.source_path)
@@ -289,7 +291,8 @@ class Forward:
     def waits(self) -> tuple[list[Any], list[sqlite3.Connection]]:
         """What the watchdog may break off."""
         assert self._source is not None
-        return [self._target, self.keeper.connect(self.config.target_url)], [self._source]
+        # They are not asked whether they live: a network that is gone would not answer, and nothing watches yet.
+        return [self._target, self.keeper.connection], [self._source]
 
     def decide(self, attempt: str, hold: Hold) -> None:
         """Lock SQLite, drain, fence."""

@@ -20,11 +20,11 @@ from ..reverse import capture as reverse_capture
 from ..reverse import loss
 from ..source import fence
 from ..source.connect import ERRORS, explain, open_readonly
-from ..target.connect import connect
 from ..target.connect import explain as explain_target
 from . import bypass, record
 from .config import Config
 from .proxy import BLUE, GREEN, Proxies, ProxyError
+from .target import session
 
 #: How long connections past the proxy are looked at before they count.
 _LOOK_SECONDS = 2.0
@@ -217,7 +217,7 @@ def _on_source(config: Config, ask: Callable[[sqlite3.Connection], Answer]) -> A
 
 
 def _on_target(config: Config, ask: Callable[[Any], Answer]) -> Answer:
-    connection = connect(config.target_url)
+    connection = session(config.target_url)
     try:
         with connection, connection.cursor() as cursor:
             return ask(cursor)

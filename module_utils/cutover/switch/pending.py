@@ -13,6 +13,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import CutoverError
 from ..journal import Journal
 from ..stage import stage
 
@@ -30,14 +31,26 @@ class Pending:
 
 
 def begin(folder: str, pending: Pending) -> None:
-    """Note durably that an attempt begins."""
+    """Note durably that an attempt begins. Raises CutoverError when that is not possible."""
     path = os.path.join(folder, _FILE)
     temporary = f"{path}.{os.getpid()}"
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+    try:
+        _write(temporary, pending)
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise CutoverError(
+            f"{folder}: the switch cannot be noted ({error.strerror}), so it is not begun; nothing was held or changed. Make "
+            "room, or see that the folder can be written to, and run again."
+        ) from None
+
+
+def _write(path: str, pending: Pending) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         json.dump({"attempt": pending.attempt, "direction": pending.direction}, file)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def read(folder: str, opened_by: str = "") -> Pending | None:

@@ -33,11 +33,11 @@ from ..follow import position as follow_position
 from ..journal import state_dir
 from ..source import fence
 from ..source.connect import ERRORS, explain, open_readonly
-from ..target.connect import connect
 from ..target.connect import explain as explain_target
 from . import pending, record
 from .config import Config, is_online
 from .proxy import BLUE, GREEN, Proxies, ProxyError
+from .target import session
 
 #: Between two tries of something that does not answer.
 _PAUSE_SECONDS = 0.25
@@ -56,7 +56,8 @@ def settle(config: Config, by: str = "settle", say: Callable[[str], None] | None
     folder = state_dir(config.name, config.state_dir)
     begun = pending.read(folder, opened_by)
     with Proxies(config.proxies) as proxies:
-        side = align(config, proxies, begun.attempt if begun and begun.direction == "back" else by, say)
+        back = begun is not None and begun.direction == "back"
+        side = align(config, proxies, begun.attempt if begun and back else by, say, back)
     if begun is None:
         return "nothing"
     outcome = begun.direction if (begun.direction == "forward") == (side == GREEN) else "nothing"
@@ -64,12 +65,17 @@ def settle(config: Config, by: str = "settle", say: Callable[[str], None] | None
     return outcome
 
 
-def align(config: Config, proxies: Proxies, by: str, say: Callable[[str], None] | None = None) -> str:
-    """Find out on which side the application is, bring all parts there, let requests go; return the side."""
+def align(
+    config: Config, proxies: Proxies, by: str, say: Callable[[str], None] | None = None, back: bool = False
+) -> str:
+    """Find out on which side the application is, bring all parts there, let requests go; return the side.
+
+    back: it was on its way to SQLite, so a proxy that does not answer may still lead to PostgreSQL, and is waited for.
+    """
     patience = _Patience(config.settle_seconds, say)
     standing = standing_fence(config.source_path)
     if standing is None or not is_online(standing):
-        return _stay_on_blue(config, proxies, standing, patience)
+        return _stay_on_blue(config, proxies, standing, patience, back)
     if patience.until_it_answers(lambda: _decided_target(config, standing), "PostgreSQL"):
         return _to(proxies, GREEN, patience)
     fence.lift_fence(config.source_path)
@@ -112,13 +118,14 @@ class _Patience:
                 time.sleep(_PAUSE_SECONDS)
 
 
-def _stay_on_blue(config: Config, proxies: Proxies, standing: str | None, patience: _Patience) -> str:
+def _stay_on_blue(config: Config, proxies: Proxies, standing: str | None, patience: _Patience, back: bool) -> str:
     states = proxies.state()
     if standing is not None:
         # A maintenance window's fence: its playbooks say where requests go.
         _release(proxies)
         return BLUE
-    if all(state.get("route", BLUE) == BLUE for state in states):
+    unknown = None if back else BLUE
+    if all(state.get("route", unknown) == BLUE for state in states):
         # The usual case: nothing was decided. Requests do not wait for PostgreSQL's answer.
         _release(proxies)
         _check_not_on_target(config)
@@ -135,7 +142,7 @@ def _release(proxies: Proxies) -> None:
 
 def _check_not_on_target(config: Config) -> None:
     try:
-        connection = connect(config.target_url)
+        connection = session(config.target_url)
     except TargetError:
         # No fence stands, so SQLite takes writes whatever PostgreSQL would say.
         return
@@ -156,7 +163,7 @@ def _check_not_on_target(config: Config) -> None:
 
 def _decided_target(config: Config, standing: str) -> bool:
     """Whether a fence that stands was passed towards PostgreSQL, which is opened then if it is not."""
-    connection = connect(config.target_url)
+    connection = session(config.target_url)
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))

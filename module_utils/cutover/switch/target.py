@@ -5,15 +5,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..target.connect import connect
+from ..target.connect import connect, patient
 
+#: Seconds after which a network that has fallen silent counts as cut, on this side and on the server's, which then lets
+#: go of the locks. Where the hold's watchdog is not at work, nothing else ends the wait: TCP itself gives up after a
+#: quarter of an hour.
+PATIENCE = 5
 #: The rows that the engine applies are not captured for the way back; what is committed here is on disk.
 _SETTINGS = {"pgcutover.applying": "on", "synchronous_commit": "on"}
 
 
 def applying(url: str, durable: bool = True) -> Any:
     """A session whose changes the reverse capture passes over; not in autocommit."""
-    return connect(url, settings=_SETTINGS if durable else {**_SETTINGS, "synchronous_commit": "off"})
+    return session(url, settings=_SETTINGS if durable else {**_SETTINGS, "synchronous_commit": "off"})
+
+
+def session(url: str, autocommit: bool = False, settings: dict[str, str] | None = None) -> Any:
+    """A session that gives up soon when the network is cut. Raises TargetError."""
+    return connect(url, autocommit, {**patient(PATIENCE), **(settings or {})}, PATIENCE)
 
 
 def alive(connection: Any) -> bool:
