@@ -26,7 +26,7 @@ def status_lines(looked: Mapping[str, Any]) -> list[str]:
         f"Next:        {status['next']}{later}.",
         f"Going back:  {_back(status, access, looked.get('judged') or {})}.",
         f"Source:      {looked['path']}: {_source(looked['fence'])}",
-        f"PostgreSQL:  {_target(access)}",
+        f"PostgreSQL:  {_target(access, status['stage'])}",
         *([f"Replication: {replication['text']}{_heard(replication)}."] if replication.get("state") else []),
         f"Application: {_each(looked['applications'], _application)}",
         f"Proxy:       {_each(looked['proxies'], lambda state: f'maintenance {state}')}",
@@ -63,10 +63,13 @@ def _source(fence: Mapping[str, Any]) -> str:
     return f"refuses writes (fence {fence['id']})" if fence["id"] else "takes writes"
 
 
-def _target(access: Mapping[str, Any]) -> str:
+def _target(access: Mapping[str, Any], stage: str) -> str:
     if "in_use_since" not in access:
         return str(access.get("msg", "was not asked"))
     since = access["in_use_since"]
+    if not since and stage == "finalized":
+        # What noted it is gone; the rights themselves stay.
+        return "the application may write; the migration keeps no account of it any more"
     return f"the application may write since {since} UTC" if since else "closed to the application"
 
 

@@ -167,3 +167,9 @@ def test_status_right_after_the_switch_asks_whether_going_back_is_free_of_loss()
     online = looked("switched_online", access={"in_use_since": "x", "writes": [{"table": "t", "writes": 3}]})
     online["status"] = {**online["status"], "strategy": "online"}
     assert status.status_lines(online)[2] == "Going back:  the back."
+
+
+def test_after_the_end_postgresql_is_the_application_s_and_not_closed_to_it() -> None:
+    lines = status.status_lines(looked("finalized", access={"in_use_since": "", "writes": []}))
+    assert "may write" in lines[4]
+    assert "closed" in status.status_lines(looked("following", access={"in_use_since": "", "writes": []}))[4]
