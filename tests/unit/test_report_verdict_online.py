@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cutover.report import build
+from cutover.report import build, sentences
 from support.report import ROWS, Journal, assert_not_ok, context, details, plan, released
 
 FIGURES = {"attempt": "run-online-1", "hold_ms": 21.4, "waited_ms": 3.0, "drained": 12, "drain_ms": 6.5, "attempts": 1}
@@ -53,6 +53,12 @@ def test_a_whole_cutover_is_ok_and_tells_its_critical_section() -> None:
     assert report["application_on"] == "target"
     assert report["critical_section"]["hold_ms"] == 21.4
     assert report["way_back"]["loses_writes"] is False
+
+
+def test_it_does_not_say_that_the_file_is_left_alone_when_it_gets_every_write() -> None:
+    text = sentences.where(released(cutover(), strategy="online"))
+    assert "gets each of them a moment later" in text
+    assert "as it was at the switch" not in text
 
 
 @pytest.mark.parametrize("phase", ["switched_online", "verify_switched", "reverse", "verify"])

@@ -74,6 +74,8 @@ def target_name(report: Mapping[str, Any]) -> str:
 def where(report: Mapping[str, Any]) -> str:
     """Which database is the writable one, as far as the journal tells."""
     source, target, outcome = source_name(report), target_name(report), report["outcome"]
+    if outcome == "released" and report["strategy"] == "online":
+        return f"{target} takes the writes. {source} gets each of them a moment later, and takes none from the application."
     if outcome == "released":
         return f"{target} takes the writes. {source} is kept as it was at the switch and takes none."
     if outcome == "rolled_back":
