@@ -92,7 +92,8 @@ def test_postgresql_that_lost_the_drained_rows_is_never_opened(ready: Stage, los
 
 
 @pytest.mark.parametrize(
-    "right", ["INSERT ON event TO PUBLIC", "UPDATE (note) ON event TO {role}", "TRUNCATE ON tag TO {role}"]
+    "right",
+    ["INSERT ON public.event TO PUBLIC", "UPDATE (note) ON public.event TO {role}", "TRUNCATE ON public.tag TO {role}"],
 )
 def test_an_application_that_may_write_to_postgresql_already_is_not_switched(ready: Stage, right: str) -> None:
     with closing(connect(ready.database.url)) as target, target, target.cursor() as cursor:
