@@ -114,7 +114,7 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
 def test_tables_of_variables_name_those_that_exist_and_all_public_ones() -> None:
     public = set(load(ROOT / "roles/settings/vars/main.yml")["_settings_defaults"])
     # Secrets have no default among the others: they come from the environment or a vault.
-    known = public | {"cutover_target_url", "cutover_application_url"}
+    known = public | {"cutover_target_url", "cutover_application_url", "cutover_rehearsal_url"}
     for role in ROLES:
         entries = load(ROOT / "roles" / role / "meta/argument_specs.yml")["argument_specs"]
         known |= {name for entry in entries.values() for name in entry.get("options") or {}}

@@ -11,6 +11,7 @@ from .application import SOURCE, TARGET, application_on, database_after
 from .attempts import Attempt, Event, attempts, instant, last_done, last_of, phases, read_events
 from .carried import carried
 from .redact import redact, redact_text
+from .rehearsed import predictions
 from .runs import events_of_run
 from .verdict import OUTCOMES, SUCCESSES, problems, table_name
 
@@ -35,6 +36,7 @@ _MESSAGES = {
     "migrated": "The data is in PostgreSQL and every row was verified.",
     "verified": "Every row of the source is in the target, unchanged.",
     "rolled_back": "The application runs on SQLite again.",
+    "rehearsed": "All but the switch was done and every row was verified; the application stayed on SQLite.",
     "unchanged": "There was nothing to do.",
     "refused": "The run was refused: something cannot be carried as it is.",
     "failed": "The run failed.",
@@ -88,13 +90,16 @@ def build(journal: object, plan: object, findings: object, context: Mapping[str,
             _last_detail(tries, "switched_online") or _last_detail(tries, "switched_back"),
             ("hold_ms", "waited_ms", "drained", "drain_ms", "attempts"),
         ),
+        "rehearsal": predictions(tries, context.get("hold_budget_ms")) if context.get("rehearsal") else None,
         "writes_left_behind": _writes_left_behind(tries),
         "way_back": {},
         "problems": [],
     }
     _name_outcome(report, tries)
     if report["strategy"] != "migrate" and report["outcome"] not in ("migrated", "verified", "unchanged"):
-        report["application_on"] = application_on(report["outcome"], tries)
+        # A rehearsal takes nothing from the application, whatever becomes of it.
+        rehearsal = bool(context.get("rehearsal"))
+        report["application_on"] = SOURCE if rehearsal else application_on(report["outcome"], tries)
     on = report["application_on"] or SOURCE
     stated = redact(context.get("database_after"))
     report["database_after"] = database_after(stated, report["database_before"], on, report["outcome"], tries)

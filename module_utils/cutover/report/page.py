@@ -14,6 +14,7 @@ from typing import Any
 from . import sentences
 from .attempts import seconds_between
 from .decide import as_yaml
+from .rehearsed import told as predicted
 from .timeline import timeline
 from .words import (
     NOTHING,
@@ -79,6 +80,10 @@ def _page(report: Mapping[str, Any]) -> dict[str, Any]:
         "left_behind": _capped(report["writes_left_behind"], _left_behind),
         "watch": _watch(report["watch"]),
         "critical_section": _critical_section(report["critical_section"]),
+        "rehearsal": [
+            {"label": label, "value": text}
+            for label, text in (predicted(report["rehearsal"]) if report["rehearsal"] else [])
+        ],
         "backup": _backup(report["backup"]),
         "before": describe(report["database_before"]),
         "after": describe(report["database_after"]),

@@ -10,7 +10,7 @@ from .attempts import Event
 #: A run that ended so may have left a fenced source and proven copies, for a later one to go on with.
 _UNSUCCESSFUL = ("failed", "refused")
 #: Reports of these outcomes stand for themselves, whatever earlier runs left open.
-_ALONE = ("verified", "unchanged")
+_ALONE = ("verified", "unchanged", "rehearsed")
 #: Phases that change something. A run that came to a good end with one of them is where the next one starts.
 _CHANGES = frozenset(
     ["schema", "fence", "copy", "indexes", "switch", "restart", "release", "capture", "switched_online", "finalize"]

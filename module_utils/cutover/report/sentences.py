@@ -18,6 +18,7 @@ _HEADLINES = {
     "migrated": "Migrated: the data is in PostgreSQL",
     "verified": "Verified: source and target are equal",
     "rolled_back": "Rolled back: the application runs on SQLite",
+    "rehearsed": "Rehearsed: the cutover would go through, nothing was switched",
     "unchanged": "Nothing to do",
     "refused": "Refused: nothing was moved",
 }
@@ -26,6 +27,7 @@ _DOUBTFUL = {
     "migrated": "Migrated, but not proven",
     "verified": "Not verified",
     "rolled_back": "Rolled back, with open points",
+    "rehearsed": "Rehearsed: the cutover would not go through, nothing was switched",
     "unchanged": "Nothing was changed, but there are open points",
 }
 
@@ -82,6 +84,8 @@ def where(report: Mapping[str, Any]) -> str:
         return f"{source} takes the writes again. {target} is kept and takes none from the application."
     if outcome == "migrated":
         return f"In both: {source} was only read, {target} holds the copy."
+    if outcome == "rehearsed":
+        return f"The application is on SQLite, as before: {source}. The copy in {target} was for the rehearsal alone."
     if outcome == "verified":
         return f"This run only compared: {source} with {target}."
     if outcome == "unchanged":
@@ -135,6 +139,8 @@ def next_step(report: Mapping[str, Any]) -> str:
         if outcome == "released":
             return "Settle the points named, then playbooks/verify.yml; or go back with playbooks/rollback.yml."
         return "Settle the points named, then run the playbook again."
+    if outcome == "rehearsed":
+        return "playbooks/cutover.yml without cutover_rehearsal, under no more load than now."
     if outcome == "released":
         return (
             f"Nothing now. After {when(back['until'])}: playbooks/finalize.yml."

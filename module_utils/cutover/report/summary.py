@@ -10,6 +10,7 @@ from typing import Any
 from . import sentences
 from .attempts import seconds_between
 from .decide import as_yaml
+from .rehearsed import told as predicted
 from .words import duration, number, plural, size, visible
 
 LINES = 25
@@ -32,10 +33,11 @@ def summary(report: Mapping[str, Any], folder: str = "") -> str:
         *_told("Back", sentences.way_back(report)),
         *_told("Checked", sentences.rows_proven(report)),
         *_told("Took", _took(report)),
+        *_predicted(report),
     ]
     below = [*_path(folder, "report.html"), *_told("Next", sentences.next_step(report))]
     head, rows = _middle(report)
-    room = min(MOST, LINES - len(above) - len(below) - len(head))
+    room = max(1, min(MOST, LINES - len(above) - len(below) - len(head)))
     if len(rows) > room:
         rows = [*rows[: room - 1], f"  + {number(len(rows) - room + 1)} more"]
     return "\n".join([*above, *head, *rows, *below])
@@ -86,6 +88,11 @@ def _took(report: Mapping[str, Any]) -> str:
         if phase["name"] in ("copy", "indexes", "verify") and phase["state"] == "done"
     ]
     return f"{whole} ({', '.join(parts)})" if parts else whole
+
+
+def _predicted(report: Mapping[str, Any]) -> list[str]:
+    figures = predicted(report["rehearsal"]) if report.get("rehearsal") else []
+    return ["Predicted:", *(_cut(f"  {label + ':':<25} {text}") for label, text in figures)] if figures else []
 
 
 def _middle(report: Mapping[str, Any]) -> tuple[list[str], list[str]]:

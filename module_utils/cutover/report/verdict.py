@@ -11,7 +11,7 @@ from .attempts import OWN_PHASE, Attempt, last_done, last_of
 from .runs import gives_the_source_back
 
 #: Outcomes after which all data has to be proven in the target.
-PROVEN = ("released", "migrated", "verified")
+PROVEN = ("released", "migrated", "verified", "rehearsed")
 SUCCESSES = (*PROVEN, "rolled_back", "unchanged")
 OUTCOMES = (*SUCCESSES, "refused", "failed")
 
@@ -19,6 +19,8 @@ OUTCOMES = (*SUCCESSES, "refused", "failed")
 _NEEDED = {
     "released": ("copy", "switch", "release"),
     "migrated": ("copy",),
+    # Nothing of it may stay behind: the change log is removed again.
+    "rehearsed": ("capture", "copy", "follow", "measure", "call_off", "rehearsal_tidy"),
 }
 #: The same online: what was copied once is followed from then on, so a second attempt copies nothing.
 _NEEDED_ONLINE = ("switched_online", "verify_switched", "reverse")
@@ -77,6 +79,12 @@ def _undecided(report: Mapping[str, Any]) -> list[str]:
     errors = [finding for finding in report["findings"] if finding["severity"] == "error"]
     if errors:
         found.append(f"findings that stop a run: {_places(errors)}")
+    if report["outcome"] == "rehearsed":
+        predicted = report.get("rehearsal")
+        if predicted is None:
+            found.append("nothing was predicted: the journal holds no finished measurement")
+        else:
+            found += [f"the cutover would be refused: {reason}" for reason in predicted["would_refuse"]]
     return found
 
 
@@ -107,7 +115,8 @@ def _unproven(report: Mapping[str, Any], plan: Mapping[str, Any], tries: list[At
     later = [
         one.phase
         for one in tries
-        if one.order > verify.began and (one.phase in _WRITES_TARGET or gives_the_source_back(one.phase))
+        if one.order > verify.began
+        and (one.phase in _WRITES_TARGET or (gives_the_source_back(one.phase) and report["outcome"] != "rehearsed"))
     ]
     if later:
         return [f'the verification is out of date: phase "{later[-1]}" ran after it']

@@ -16,6 +16,7 @@ from ..errors import CutoverError, TargetError
 from ..follow import position as follow_position
 from ..follow import state as states
 from ..journal import state_dir
+from ..plan.model import Plan
 from ..reverse import capture as reverse_capture
 from ..reverse import loss
 from ..source import fence
@@ -52,13 +53,18 @@ def check(config: Config, direction: str = "forward") -> dict[str, Any]:
     predicted = last.predicted_hold_ms if last is not None else None
     if predicted is None:
         predicted = (waiting or 0) * _EACH_MS
-    predicted += _FIXED_MS + _TABLE_MS * len(config.plan.tables)
+    predicted = predict(config.plan, predicted)
     if predicted > config.budget_ms / 2:
         refused.append(
             f"the hold would take about {predicted:.0f} ms, more than half of its budget of {config.budget_ms} ms "
             f"({waiting} changes wait)"
         )
     return {"refused": refused, "predicted_hold_ms": round(predicted, 1), "waiting": waiting}
+
+
+def predict(plan: Plan, changes_ms: float) -> float:
+    """Milliseconds of a hold, given those for applying and proving the changes that wait."""
+    return changes_ms + _FIXED_MS + _TABLE_MS * len(plan.tables)
 
 
 def require(reasons: list[str], what: str) -> None:
