@@ -141,7 +141,7 @@ def _record(module: AnsibleModule, journal: Journal, lock: RunLock) -> None:
     lock.renew(params["run"], params["owner"], params["playbook"])
     if params["action"] == "phase":
         if params["phase_state"] == "started":
-            check_allowed(journal.events(), params["phase"])
+            check_allowed(journal.events(), params["phase"], params["playbook"])
         journal.append("phase", params["run"], params["phase"], params["phase_state"], params["detail"])
     else:
         journal.append("end", params["run"], detail=params["detail"])

@@ -28,6 +28,8 @@ _PSYCOPG = (2, 8)
 _COST = 0.3
 #: The log and SQLite's own WAL grow while the snapshot is copied.
 _MARGIN = 256 << 20
+#: Whole copies of the source that a cutover keeps in its folder.
+_COPIES = ("backup.sqlite", "snapshot.sqlite", "proof.sqlite")
 
 
 @dataclass(frozen=True)
@@ -113,16 +115,18 @@ def _inventory(of: Asked) -> Iterator[Finding]:
 
 
 def _space(path: str, folder: str) -> Iterator[Finding]:
-    """The snapshot is a whole copy of the file; a former one stays until the new one is complete."""
+    """Backup, snapshot and the copy that is compared with are whole copies of the file; those that are there are made anew."""
     there = folder
     while not os.path.isdir(there) and there != os.path.dirname(there):
         there = os.path.dirname(there)
     with contextlib.suppress(OSError):
-        needed, free = file_size(path) + _MARGIN, shutil.disk_usage(there).free
+        there_already = sum(file_size(os.path.join(folder, name)) for name in _COPIES)
+        needed = max(3 * file_size(path) - there_already, file_size(path)) + _MARGIN
+        free = shutil.disk_usage(there).free
         if free < needed:
             yield Finding(
                 "error",
-                f"{there} has {free >> 20} MiB free, and the snapshot with the changes that come in meanwhile needs "
+                f"{there} has {free >> 20} MiB free, and backup, snapshot and proof with the changes that come in meanwhile need "
                 f"{needed >> 20} MiB: make room there, or set cutover_state_dir to a larger disk.",
             )
 

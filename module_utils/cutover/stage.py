@@ -289,9 +289,18 @@ _GIVEN_BACK = frozenset(
 )
 
 
-def check_allowed(events: list[dict[str, Any]], phase: str) -> None:
+#: Phases that make the target anew. Beside an online cutover only the cutover itself may: it knows what is followed.
+_MAKES_ANEW = frozenset({"schema", "snapshot", "copy", "indexes"})
+
+
+def check_allowed(events: list[dict[str, Any]], phase: str, playbook: str = "cutover.yml") -> None:
     """Raise CutoverError when a phase must not begin at this stage: never two writable databases, whoever asks."""
     current = stage(events)[0]
+    if phase in _MAKES_ANEW and playbook != "cutover.yml" and current in ONLINE | {"switched_online"}:
+        raise CutoverError(
+            f"phase {phase} of {playbook} is refused at stage {current}: PostgreSQL follows the source or is in use. "
+            "playbooks/cutover.yml goes on, playbooks/rollback.yml gives up. Nothing was changed."
+        )
     allowed, meaning = _ALLOWED.get(phase, (frozenset({current}), ""))
     if current not in allowed:
         raise CutoverError(f"phase {phase} is refused at stage {current}: {meaning}. Nothing was changed.")

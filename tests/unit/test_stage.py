@@ -214,3 +214,13 @@ def test_the_fence_of_an_online_switch_is_the_position_until_the_way_back() -> N
 def test_the_engine_s_word_that_it_has_switched_counts_whatever_was_said_before() -> None:
     events = journal(*ONLINE, ("switch_online", "started"), ("switch_off", "done"), ("switched_online", "done"))
     assert stage(events)[0] == "switched_online"
+
+
+@pytest.mark.parametrize("phase", ["schema", "snapshot", "copy", "indexes"])
+@pytest.mark.parametrize("playbook", ["sync.yml", "schema.yml", "migrate.yml"])
+def test_what_is_followed_is_made_anew_by_the_cutover_alone(phase: str, playbook: str) -> None:
+    following = journal(*ONLINE)
+    with pytest.raises(CutoverError, match="PostgreSQL follows the source"):
+        check_allowed(following, phase, playbook)
+    check_allowed(following, phase, "cutover.yml")
+    check_allowed(journal("schema"), phase, playbook)

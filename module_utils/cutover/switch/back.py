@@ -89,7 +89,16 @@ class Back:
             self._lock = f"LOCK TABLE {tables}, {record.TABLE} IN EXCLUSIVE MODE"
             noted = record.noting(cursor, self.config.name, self._fence, "source", attempt)
             self._closing = ";\n".join([noted, *access.closing(cursor, self.config.plan, role)])
-        rehearse(self._target, self._closing)
+        rehearse(self._target, self._closing, lambda cursor: self._closes(cursor, role))
+
+    def _closes(self, cursor: Any, role: str) -> None:
+        """Raise CutoverError when the role could go on writing to PostgreSQL after what closes it."""
+        tables = access.may_write(cursor, self.config.plan, role)
+        if tables:
+            raise CutoverError(
+                f"the application's role {role} could go on writing to PostgreSQL ({', '.join(tables[:3])}) by a right that is not "
+                "its own (PUBLIC, another role, ownership, TRUNCATE), so both databases would take writes: revoke that first."
+            )
 
     def catch_up(self) -> None:
         """Replay what waits until the next batch, and so the drain, takes less than half of the budget."""

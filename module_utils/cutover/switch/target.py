@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..target.connect import connect, patient
@@ -48,14 +49,19 @@ def limit(cursor: Any, milliseconds: int) -> None:
     )
 
 
-def rehearse(connection: Any, command: str) -> None:
-    """Run a command and take it back: it is allowed then, and what it needs of the catalog is at hand the next time."""
+def rehearse(connection: Any, command: str, look: Callable[[Any], None] | None = None) -> None:
+    """Run a command and take it back: it is allowed then, and what it needs of the catalog is at hand the next time.
+
+    look: is given the cursor while the command holds, and may raise.
+    """
     autocommit = connection.autocommit
     connection.autocommit = False
     try:
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL lock_timeout TO '5s'")
             cursor.execute(command)
+            if look is not None:
+                look(cursor)
     finally:
         connection.rollback()
         connection.autocommit = autocommit
