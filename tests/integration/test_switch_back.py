@@ -154,6 +154,15 @@ def test_what_sqlite_cannot_take_refuses_the_way_back(ready: Stage) -> None:
     assert ready.writable() == ["postgresql"]
 
 
+def test_a_role_that_could_go_on_writing_refuses_the_way_back(ready: Stage) -> None:
+    with closing(psycopg2.connect(ready.database.url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("GRANT INSERT ON public.event TO PUBLIC")
+    assert "could go on writing" in ready.run("back")["error"]
+    with closing(psycopg2.connect(ready.database.url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("REVOKE INSERT ON public.event FROM PUBLIC")
+    assert ready.run("back")["direction"] == "back"
+
+
 def test_a_transaction_that_does_not_end_on_postgresql_calls_it_off(ready: Stage) -> None:
     with closing(psycopg2.connect(ready.application_url)) as stray:
         with stray.cursor() as cursor:

@@ -96,8 +96,8 @@ class Back:
         tables = access.may_write(cursor, self.config.plan, role)
         if tables:
             raise CutoverError(
-                f"the application's role {role} could go on writing to PostgreSQL ({', '.join(tables[:3])}) by a right that is not "
-                "its own (PUBLIC, another role, ownership, TRUNCATE), so both databases would take writes: revoke that first."
+                f"the application's role {role} could go on writing to PostgreSQL ({', '.join(tables[:3])}) by a right that is "
+                "not its own (PUBLIC, another role, ownership, TRUNCATE), so both databases would take writes: revoke that first."
             )
 
     def catch_up(self) -> None:
