@@ -153,7 +153,7 @@ def service(tmp_path: Path, make_sqlite: Any) -> Iterator[Service]:
     try:
         yield made
     finally:
-        with contextlib.suppress(FileNotFoundError, ValueError):
+        with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
             os.kill(int(made.pid_file.read_text()), signal.SIGKILL)
         holder = replicating(str(made.folder))
         if holder:
