@@ -91,7 +91,9 @@ class Workload:
         self._connection = connection
         self._random = random.Random(seed)
         names = connection.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT LIKE 'pg_cutover_%'"
+            # Not LIKE: its _ would match the blank of a table "pg-cutover row".
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND substr(name, 1, 7) <> 'sqlite_'"
+            " AND substr(name, 1, 11) <> 'pg_cutover_'"
         ).fetchall()
         self._tables = [_Table(connection, name) for (name,) in names]
         self.done = 0
