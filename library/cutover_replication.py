@@ -105,7 +105,7 @@ EXAMPLES = r"""
     name: app
     lag_changes: 100
     hold_ms: 50
-    postpone_file: /root/not-yet
+    postpone_file: /run/pg-cutover-not-yet
     seconds: 0
 """
 
