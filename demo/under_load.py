@@ -152,8 +152,10 @@ def _hold(journal: Path, known: int) -> str:
     events = _events(journal)
     if events is None:
         return f"unknown ({journal} cannot be read)"
-    held = [event["detail"]["hold_ms"] for event in events[known:] if "hold_ms" in (event.get("detail") or {})]
-    return " + ".join(f"{float(value):.1f} ms" for value in held) or "none"
+    told = [event["detail"] for event in events[known:] if "hold_ms" in (event.get("detail") or {})]
+    # The engine notes a switch itself, and the playbook what the engine returned: one hold.
+    held = {detail.get("attempt", place): float(detail["hold_ms"]) for place, detail in enumerate(told)}
+    return " + ".join(f"{value:.1f} ms" for value in held.values()) or "none"
 
 
 def _said(folder: Path) -> str:
