@@ -79,6 +79,7 @@ def test_a_slow_request_in_flight_calls_it_off_and_it_is_tried_again(ready: Stag
     assert thread.is_alive()
     told = ready.run("forward", attempts=1, budget_ms=200, verify=False)
     assert "1 request(s) still in flight" in told["error"], told
+    assert ".." not in told["error"], told
     assert "was not moved" in told["error"]
     assert ready.fence() is None
     told = ready.run("forward", attempts=30, budget_ms=200, verify=False)

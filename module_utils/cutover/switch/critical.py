@@ -184,7 +184,7 @@ def _attempts(config: Config, way: Way, folder: str, guardian: Guardian, proxies
         if told is None:
             raise CutoverError(
                 f"the switch was tried {config.attempts} times and called off each time; the application was not moved: "
-                f"{off[-1]}. Try at a quieter time, or give it a larger budget (cutover_hold_budget_ms)."
+                f"{off[-1].rstrip('.')}. Try at a quieter time, or give it a larger budget (cutover_hold_budget_ms)."
             )
     except Decided as error:
         # What is left to do is done by the next run, which finds the attempt in its file.
