@@ -8,22 +8,18 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
-import jinja2
 import psycopg2
-import yaml
 
-from bench import ROOT
 from cutover import ddl
 from cutover.plan.model import Plan
 from cutover.target.connect import connect, qualified
 from cutover.workers import default_workers
 from support.postgres import Cluster, Database, become_postgres
+from support.project import load
 
-_ROLE = ROOT / "roles" / "postgresql"
-# The cluster chooses these for itself.
-_NOT_TAKEN = ("listen_addresses", "max_connections")
+# What the role's template sets beside what it derives.
+_PRELOADED = {"shared_preload_libraries": "pg_stat_statements", "password_encryption": "scram-sha-256"}
 # What the tests' cluster sets otherwise because its data need not last.
 _DURABLE = {
     "fsync": "on",
@@ -37,20 +33,11 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def settings() -> dict[str, str]:
-    """The role's settings for a bulk load on this machine, from its own templates."""
-    variables = yaml.safe_load((_ROLE / "vars" / "main.yml").read_text())
-    known: dict[str, Any] = yaml.safe_load((_ROLE / "defaults" / "main.yml").read_text())
-    known["postgresql_memory_mb"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
-    known["postgresql_cores"] = default_workers()
-    # Numbers and plain words, nothing that escaping would change.
-    templates = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=True)
-
-    def value(template: Any) -> str:
-        return templates.from_string(str(template)).render(known).strip()
-
-    known.update({name: value(text) for name, text in variables.items() if name.endswith("_mb")})
-    role = {**variables["_postgresql_settings"], **variables["_postgresql_bulk_settings"]}
-    return {**_DURABLE, **{name: value(text) for name, text in role.items() if name not in _NOT_TAKEN}}
+    """The role's settings for a bulk load on this machine, as its filters derive them."""
+    memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+    cores = default_workers()
+    role = load("filter_plugins/postgresql_tuning.py")
+    return {**_DURABLE, **_PRELOADED, **role.tuning(memory_mb, cores), **role.tuning_bulk(memory_mb, cores)}
 
 
 class Server(Cluster):
