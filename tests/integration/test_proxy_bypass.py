@@ -31,6 +31,9 @@ def test_only_those_beside_the_proxy(tmp_path: Path) -> None:
             ):
                 assert bypass.connections([port]) == {"127.0.0.1": 2}
                 assert bypass.connections([port], proxies=["127.0.0.1"]) == {}
+                assert bypass.connections([port], proxies=["localhost"]) == {}, "a proxy may be given by its name"
+                with pytest.raises(CutoverError, match=r"the address of the proxy nowhere\.invalid"):
+                    bypass.connections([port], proxies=["nowhere.invalid"])
                 with pytest.raises(CutoverError, match=r"2 from 127\.0\.0\.1"):
                     bypass.wait([port], (), time.monotonic() + 0.3)
                 answer = run_module("cutover_connections", ports=[port])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import socket
 import sys
 import time
 from collections import Counter
@@ -26,12 +27,12 @@ def connections(
 ) -> dict[str, int]:
     """Established connections to ``ports`` of this host that do not come from a proxy: {peer's address: how many}.
 
-    proxies: addresses of proxies on other hosts. programs: names of processes of this host that are a proxy; a
+    proxies: names or addresses of proxies on other hosts. programs: names of processes of this host that are a proxy; a
     connection from this host counts unless its other end belongs to one of them (which only root can see of
-    everybody). Raises CutoverError when the kernel's table cannot be read.
+    everybody). Raises CutoverError when the kernel's table cannot be read, or a name is not known.
     """
     wanted = set(ports)
-    allowed = {_normal(address) for address in proxies}
+    allowed = {address for proxy in proxies for address in _addresses(proxy)}
     rows = list(_rows())
     own = _inodes(set(programs))
     # The other end of a connection within this host is a row of its own.
@@ -101,6 +102,18 @@ def _end(text: str) -> End:
     words = re.findall("." * 8, address)
     packed = b"".join(int(word, 16).to_bytes(4, sys.byteorder) for word in words)
     return _normal(str(ipaddress.ip_address(packed))), int(port, 16)
+
+
+def _addresses(proxy: str) -> set[str]:
+    """The addresses of a host that is given by its name, as inventories do, or by its address."""
+    try:
+        found = socket.getaddrinfo(proxy, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise CutoverError(
+            f"This host does not know the address of the proxy {proxy} ({error}): its connections cannot be told from those "
+            "that bypass it. Make the name known here, or set ansible_host to an address."
+        ) from None
+    return {_normal(str(entry[4][0]).partition("%")[0]) for entry in found}
 
 
 def _normal(address: str) -> str:
