@@ -29,7 +29,7 @@ PROXY_PACKAGES := haproxy nginx-light curl
 DEMO_PACKAGES := $(DATABASE_PACKAGES) pgbouncer haproxy acl
 
 # What mypy checks: the engine, what wraps it, and what the tests stand on.
-TYPED := $(wildcard .ci/contain.py module_utils/cutover library/*.py action_plugins/*.py filter_plugins/*.py tests/support tests/corpus tests/conftest.py bench)
+TYPED := $(wildcard .ci/contain.py module_utils/cutover library/*.py action_plugins/*.py filter_plugins/*.py tests/support tests/corpus tests/conftest.py molecule/conftest.py bench)
 
 # The configuration holds in any folder, also in one that Ansible would distrust (writable by others).
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
@@ -77,7 +77,7 @@ demo-down: setup ## stop the demo and remove everything of it
 # ---------------------------------------------------------------- checks
 
 .PHONY: test
-test: lint unit integration software e2e ## all checks, the fast ones first
+test: lint unit integration software e2e molecule ## all checks, the fast ones first
 
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint
@@ -105,6 +105,10 @@ software: setup ## real software from PyPI and npm, moved and then used on Postg
 e2e: demo-packages ## tests that run the playbooks against real services
 	@.ci/setup --system systemd
 	@$(PYTEST) tests/e2e $(ARGS)
+
+.PHONY: molecule
+molecule: setup ## roles and playbooks on systemd hosts in containers (SCENARIOS='default', MOLECULE_TIMES=2)
+	@.ci/docker run molecule/run $(SCENARIOS)
 
 .PHONY: bench
 bench: setup ## throughput of copy and verify beside a plain COPY

@@ -20,6 +20,7 @@ PYTHON_FOLDERS = (
     "demo",
     "bench",
     "tests",
+    "molecule",
     ".ci",
 )
 
