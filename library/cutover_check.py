@@ -27,6 +27,35 @@ options:
   target_url:
     description: The owner's URL of the target. Without it the target is not asked.
     type: str
+  use:
+    description: What the run wants of the target, as M(cutover_capabilities) takes it. The workers are those of O(workers).
+    type: dict
+    suboptions:
+      online:
+        description: Whether the cutover goes online, with a service beside the copy.
+        type: bool
+        default: false
+      application:
+        description: How many connections the application will have. 0 where none is moved.
+        type: int
+        default: 0
+      application_user:
+        description: Its role. Empty where none is moved.
+        type: str
+        default: ""
+      make_user:
+        description: Whether the run creates that role.
+        type: bool
+        default: false
+      application_url:
+        description: The application's URL where it was given.
+        type: str
+        default: ""
+      extensions:
+        description: Extensions that the run creates.
+        type: list
+        elements: str
+        default: []
   values:
     description: Whether the source's values and foreign keys are checked.
     type: bool
@@ -107,9 +136,10 @@ from ansible.module_utils.cutover.fitting import check_kept, check_unique
 from ansible.module_utils.cutover.journal import state_dir
 from ansible.module_utils.cutover.plan.model import Plan
 from ansible.module_utils.cutover.structure import check_references
-from ansible.module_utils.cutover.target import catalog
+from ansible.module_utils.cutover.target import capabilities, catalog
 from ansible.module_utils.cutover.target.connect import connect
-from ansible.module_utils.cutover_module import LONG, PLAN, SOURCE, plan_of, run, workers_of
+from ansible.module_utils.cutover.target.limits import Use, use_of
+from ansible.module_utils.cutover_module import LONG, PLAN, SOURCE, USE, plan_of, run, workers_of
 
 ONLINE = {
     "proxies": {"type": "int", "required": True},
@@ -122,18 +152,21 @@ ONLINE = {
 }
 
 
-def _target(url: str, plan: Plan, source_path: str | None) -> tuple[dict[str, Any], list[Finding]]:
+def _target(url: str, plan: Plan, source_path: str | None, use: Use) -> tuple[dict[str, Any], list[Finding]]:
+    able, told = capabilities.look(url, use)
+    if not able:
+        return {}, told
     try:
         connection = connect(url, autocommit=True)
     except TargetError as error:
-        return {}, [Finding("error", error.message)]
+        return {}, [*told, Finding("error", error.message)]
     try:
         server = catalog.inspect(connection, plan.schema)
         own = catalog.own_tables(connection)
         found = catalog.findings(server, own, plan.source["size_bytes"], empty=plan.mode != "existing")
         if source_path is not None and plan.mode == "existing":
             found += check_kept(source_path, connection, plan)
-        return server.as_dict(), found
+        return {**server.as_dict(), "capabilities": able}, found + told
     finally:
         connection.close()
 
@@ -148,6 +181,7 @@ def main() -> None:
             "target_url": {"type": "str", "no_log": True},
             "values": {"type": "bool", "default": True},
             "online": {"type": "dict", "options": ONLINE},
+            "use": {"type": "dict", "options": USE},
         },
         supports_check_mode=True,
     )
@@ -158,7 +192,10 @@ def main() -> None:
         found: list[Finding] = []
         target: dict[str, Any] = {}
         if params["target_url"]:
-            target, found = _target(params["target_url"], plan, params["source_path"] if params["values"] else None)
+            use = use_of({**(params["use"] or {}), "workers": workers_of(module)})
+            target, found = _target(
+                params["target_url"], plan, params["source_path"] if params["values"] else None, use
+            )
         if params["online"]:
             folder = state_dir(params["online"]["name"], params["online"]["state_dir"])
             found += online.check(params["source_path"], plan, online.asked({**params["online"], "folder": folder}))

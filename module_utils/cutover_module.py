@@ -16,6 +16,15 @@ SOURCE = {"source_path": {"type": "path", "required": True}}
 TARGET = {"target_url": {"type": "str", "required": True, "no_log": True}}
 PLAN = {"plan": {"type": "dict", "required": True}}
 STATE = {"name": {"type": "str", "required": True}, "state_dir": {"type": "path"}}
+#: What the run wants of the target: see target.capabilities.Use.
+USE = {
+    "online": {"type": "bool", "default": False},
+    "application": {"type": "int", "default": 0},
+    "application_user": {"type": "str", "default": ""},
+    "make_user": {"type": "bool", "default": False},
+    "application_url": {"type": "str", "default": "", "no_log": True},
+    "extensions": {"type": "list", "elements": "str", "default": []},
+}
 LONG = {"workers": {"type": "int", "default": 0}, "progress_file": {"type": "path"}}
 
 

@@ -107,6 +107,11 @@ def own_tables(connection: Any) -> tuple[str, ...]:
         return tuple(row[0] for row in cursor.fetchall())
 
 
+def too_old(version: str) -> str:
+    """The message that refuses a version."""
+    return f"PostgreSQL is version {version}; 15 or newer is needed. Upgrade the target."
+
+
 def findings(server: Server, own: tuple[str, ...], source_bytes: int, empty: bool = True) -> list[Finding]:
     """What of the target stands in the way of a migration. empty: whether it must hold no tables of others."""
     found: list[Finding] = []
@@ -114,7 +119,7 @@ def findings(server: Server, own: tuple[str, ...], source_bytes: int, empty: boo
         found.append(
             Finding(
                 "error",
-                f"PostgreSQL is version {server.server_version}; 15 or newer is needed. Upgrade the target.",
+                too_old(server.server_version),
             )
         )
     if server.encoding != "UTF8":

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -113,11 +114,16 @@ def patient(seconds: int) -> dict[str, str]:
 
 
 def connect(
-    url: str, autocommit: bool = False, settings: dict[str, str] | None = None, patience: int | None = None
+    url: str,
+    autocommit: bool = False,
+    settings: dict[str, str] | None = None,
+    patience: int | None = None,
+    bare: bool = False,
 ) -> Any:
     """A psycopg2 connection with the engine's session settings. Raises TargetError.
 
     patience: seconds after which a network that has fallen silent counts as cut; by default some minutes.
+    bare: set nothing in the session, which behind a pooler may be another's next.
     """
     if psycopg2 is None:
         raise TargetError("the Python module psycopg2 is missing on this host: install python3-psycopg2.")
@@ -128,11 +134,11 @@ def connect(
             **_network(patience),
         )
     except psycopg2.Error as error:
-        raise TargetError(_explain_connect(url, str(error))) from None
+        raise TargetError(explain_connect(url, str(error))) from None
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:
-            for name, value in {**_SETTINGS, **(settings or {})}.items():
+            for name, value in {**({} if bare else _SETTINGS), **(settings or {})}.items():
                 cursor.execute("SELECT set_config(%s, %s, false)", (name, value))
         connection.autocommit = autocommit
     except psycopg2.Error as error:
@@ -141,7 +147,7 @@ def connect(
     return connection
 
 
-def _explain_connect(url: str, text: str) -> str:
+def explain_connect(url: str, text: str) -> str:
     where = redact(url)
     lower = text.lower()
     reason = " ".join(text.split())
@@ -155,9 +161,52 @@ def _explain_connect(url: str, text: str) -> str:
         return f"{where}: this database does not exist. Create it, or let provision.yml do so. ({reason})"
     if "no pg_hba.conf entry" in lower:
         return f"{where}: pg_hba.conf of the server does not let this host in. ({reason})"
-    if "too many" in lower or "remaining connection slots" in lower:
+    if "too many" in lower or "remaining connection slots" in lower or "no more connections allowed" in lower:
         return f"{where}: PostgreSQL has no free connection. ({reason})"
-    return f"{where}: PostgreSQL cannot be reached: is it running, and is host and port right? ({reason})"
+    if "unsupported startup parameter" in lower:
+        return (
+            f"{where}: a connection pooler stands at this address, and it refuses what the URL asks for behind the ?. Give the "
+            f"address of PostgreSQL itself. ({reason})"
+        )
+    if "certificate" in lower or "ssl" in lower:
+        return f"{where}: the connection cannot be encrypted as the URL asks (sslmode, sslrootcert). ({reason})"
+    return (
+        f"{where}: PostgreSQL cannot be reached: is it running, and is host and port right? ({reason}){_families(url)}"
+    )
+
+
+def _families(url: str) -> str:
+    """What the address family of a host that cannot be reached has to do with it; '' where it has two, or none."""
+    host = unquote(urlsplit(url).hostname or "")
+    if not host or host.startswith("/"):
+        return ""
+    try:
+        found = {family for family, *_ in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        return ""
+    if found == {socket.AF_INET6} and not _routed(socket.AF_INET6):
+        return (
+            f" {host} has only an IPv6 address, and this host has no way into the IPv6 network. Give it one, or "
+            "use an address that "
+            "IPv4 reaches: of Supabase the session pooler (port 5432) or the IPv4 add-on."
+        )
+    if found == {socket.AF_INET6}:
+        return f" {host} has only an IPv6 address: does PostgreSQL listen there, and does the firewall let it through?"
+    if found == {socket.AF_INET} and not _routed(socket.AF_INET):
+        return f" {host} has only an IPv4 address, and this host has no way into the IPv4 network."
+    return ""
+
+
+def _routed(family: int) -> bool:
+    """Whether this host knows a way to the public network of an address family. Nothing is sent."""
+    # Addresses that are set aside for documentation.
+    aim = "2001:db8::1" if family == socket.AF_INET6 else "192.0.2.1"
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((aim, 9))
+    except OSError:
+        return False
+    return True
 
 
 def first_line(error: BaseException) -> str:
