@@ -69,8 +69,13 @@ def test_transaction_mode(database: str, settings: dict[str, object]) -> None:
         said = refused(url)
     host, port, _ = pooler.place(url)
     direct = pooler.place(database)[1]
-    assert said.startswith(f"{host} port {port} is a connection pooler in transaction mode (two open connections met the same ")
-    assert f"Use the address of PostgreSQL itself; it says of itself that it listens on port {direct} of 127.0.0.1." in said
+    assert said.startswith(
+        f"{host} port {port} is a connection pooler in transaction mode (two open connections met the same "
+    )
+    assert (
+        f"Use the address of PostgreSQL itself; it says of itself that it listens on port {direct} of 127.0.0.1."
+        in said
+    )
     assert "Only the application may go through such a pooler (cutover_application_url)." in said
 
 
@@ -92,7 +97,9 @@ def test_transaction_mode_with_many_sessions_that_are_warm_and_busy(database: st
 
 def test_statement_mode(database: str) -> None:
     with pgbouncer(database, "statement") as url:
-        assert "is a connection pooler in statement mode (it refuses transactions of several statements)" in refused(url)
+        assert "is a connection pooler in statement mode (it refuses transactions of several statements)" in refused(
+            url
+        )
 
 
 def test_nothing_is_left_behind_in_the_sessions_of_others(database: str) -> None:
@@ -225,7 +232,11 @@ def test_application_in_another_database(postgres: Cluster, database: str, appli
 
 @pytest.mark.parametrize(
     ("right", "why"),
-    [("SUPERUSER", "is a superuser"), ("GRANT {owner} TO {user}", "has the owner's rights"), ("GRANT pg_write_all_data TO {user}", "is in pg_write_all_data")],
+    [
+        ("SUPERUSER", "is a superuser"),
+        ("GRANT {owner} TO {user}", "has the owner's rights"),
+        ("GRANT pg_write_all_data TO {user}", "is in pg_write_all_data"),
+    ],
 )
 def test_application_whose_writes_nobody_could_stop(
     postgres: Cluster, database: str, application: str, right: str, why: str

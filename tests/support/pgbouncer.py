@@ -73,5 +73,6 @@ def _wait(port: int, log: Path, process: subprocess.Popen[bytes]) -> None:
                 return
         except OSError:
             said = log.read_text() if log.exists() else ""
-            assert process.poll() is None and time.monotonic() < deadline, f"PgBouncer does not answer:\n{said}"
+            assert process.poll() is None, f"PgBouncer ended:\n{said}"
+            assert time.monotonic() < deadline, f"PgBouncer does not answer:\n{said}"
             time.sleep(0.05)

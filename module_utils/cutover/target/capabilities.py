@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import CutoverError, Finding, TargetError
 from . import application, pooler
 from .catalog import OLDEST, too_old
-from .connect import connect, first_line
+from .connect import connect, first_line, quote
 from .limits import Limits, Use, read_limits
 from .limits import findings as of_limits
 
@@ -37,6 +37,7 @@ class Capabilities:
     version_number: int
     installed: tuple[str, ...]
     installable: tuple[str, ...]
+    refused_extensions: tuple[str, ...]
     application_user_exists: bool
     limits: Limits
 
@@ -63,7 +64,7 @@ def look(url: str, use: Use) -> tuple[dict[str, Any], list[Finding]]:
                 capable = _read(connection, use, between)
             except connection.Error as error:
                 raise TargetError(f"PostgreSQL does not tell what the role may do: {first_line(error)}.") from None
-            found = [*findings(capable, use, url), *_told(capable, url)]
+            found = [*findings(capable, use, url), *told(capable, url)]
             if use.application_url:
                 found += application.findings(connection, use.application_url, use.application_user)
     except CutoverError as error:
@@ -83,7 +84,7 @@ def _read(connection: Any, use: Use, between: pooler.Between) -> Capabilities:
             " FROM pg_roles WHERE rolname = current_user",
             (use.application_user,),
         )
-        user, superuser, create_role, create_database, owns, version, there = cursor.fetchone()
+        user, superuser, create_role, create_database, owns, version, user_exists = cursor.fetchone()
         cursor.execute(
             "SELECT e.name::text, e.installed_version IS NOT NULL, v.trusted AND "
             "has_database_privilege(current_database(), 'CREATE')"
@@ -93,6 +94,13 @@ def _read(connection: Any, use: Use, between: pooler.Between) -> Capabilities:
         extensions = cursor.fetchall()
         limits = read_limits(cursor)
         read_only = _read_only(cursor)
+    there = tuple(name for name, installed, _ in extensions if installed)
+    refused = tuple(
+        name
+        for name in use.extensions
+        if name not in there
+        and not _may(connection, "SET LOCAL search_path = public", f"CREATE EXTENSION {quote(name)} CASCADE")
+    )
     info = connection.info
     tls = f"{info.ssl_attribute('protocol')}, {info.ssl_attribute('cipher')}" if info.ssl_in_use else ""
     return Capabilities(
@@ -101,15 +109,16 @@ def _read(connection: Any, use: Use, between: pooler.Between) -> Capabilities:
         create_role=create_role,
         create_database=create_database,
         owns_database=bool(owns),
-        replication_role=_may_set_replication_role(connection),
+        replication_role=_may(connection, "SET LOCAL session_replication_role = replica"),
         read_only=read_only,
         tls=tls,
         sslmode=info.dsn_parameters.get("sslmode", "prefer"),
         between=between.mode,
         version_number=version,
-        installed=tuple(name for name, installed, _ in extensions if installed),
+        installed=there,
         installable=tuple(name for name, installed, trusted in extensions if not installed and (superuser or trusted)),
-        application_user_exists=there,
+        refused_extensions=refused,
+        application_user_exists=user_exists,
         limits=limits,
     )
 
@@ -139,18 +148,18 @@ def _read_only(cursor: Any) -> str:
     return f"by ALTER {f'ROLE {user}' if role else f'DATABASE {database}'} SET default_transaction_read_only"
 
 
-def _may_set_replication_role(connection: Any) -> bool:
-    """Tried, not asked: platforms let their own roles set it by other means than a privilege."""
+def _may(connection: Any, *statements: str) -> bool:
+    """Tried and taken back, not asked: platforms let their own roles do things by other means than a privilege."""
     with connection.cursor() as cursor:
         cursor.execute("BEGIN")
         try:
-            cursor.execute("SET LOCAL session_replication_role = replica")
-        except connection.Error as error:
-            if error.pgcode != "42501":
-                raise
+            for statement in ("SET LOCAL lock_timeout = '2s'", *statements):
+                cursor.execute(statement)
+        except connection.Error:
             return False
         finally:
-            cursor.execute("ROLLBACK")
+            if not connection.closed:
+                cursor.execute("ROLLBACK")
     return True
 
 
@@ -180,18 +189,16 @@ def findings(of: Capabilities, use: Use, url: str) -> Iterator[Finding]:
                 f"(CREATE ROLE … LOGIN PASSWORD …) and give its URL as cutover_application_url, or give {of.user} the attribute "
                 "CREATEROLE.",
             )
-    missing = [name for name in use.extensions if name not in of.installed and name not in of.installable]
-    if missing:
+    if of.refused_extensions:
         yield Finding(
             "error",
-            f"role {of.user} may not create the extension {', '.join(missing)}, or the server does not have it. "
-            "Have it created by "
-            "who may, or leave it out of database_extensions.",
+            f"role {of.user} may not create the extension {', '.join(of.refused_extensions)}, or the server does not have it. Have it "
+            "created by who may, or leave it out of database_extensions.",
         )
     yield from of_limits(of.limits, use)
 
 
-def _told(of: Capabilities, url: str) -> Iterator[Finding]:
+def told(of: Capabilities, url: str) -> Iterator[Finding]:
     host = pooler.place(url)[0]
     here = host in ("", "localhost", "127.0.0.1", "::1") or host.startswith("/")
     if not of.tls and not here:

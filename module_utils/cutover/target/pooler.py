@@ -234,7 +234,7 @@ def _unshared(server: str, behind: bool, crowded: bool = False) -> Between:
     return Between(SESSION, "the number of the backend is another than the client was told", server, crowded)
 
 
-def room(url: str, wanted: int, patience: float = 10.0) -> int:
+def room(url: str, wanted: int, patience: float = _PATIENCE) -> int:
     """How many of ``wanted`` connections are served at the same time: no catalog tells the limits of a pooler."""
     opened: list[_Conversation] = []
     until = time.monotonic() + patience
