@@ -12,7 +12,7 @@ description:
   - C(read) tells whether PostgreSQL holds a state of the source that the change log leads on from.
   - C(begin) notes that PostgreSQL holds the state of a copy of the source, from which it follows on.
   - C(caught_up) applies what the log of a file holds and PostgreSQL lacks. Of a copy of the source, PostgreSQL equals the copy
-    afterwards.
+    afterwards. What others wrote to PostgreSQL meanwhile is for the comparison that comes next.
 version_added: 0.2.0
 author:
   - pg-cutover contributors
@@ -85,6 +85,7 @@ from ansible.module_utils.cutover.capture.reach import holds_after
 from ansible.module_utils.cutover.errors import CutoverError
 from ansible.module_utils.cutover.follow import position, steps
 from ansible.module_utils.cutover.plan.model import Plan
+from ansible.module_utils.cutover.reverse import changes as reverse_changes
 from ansible.module_utils.cutover.source.connect import open_readonly
 from ansible.module_utils.cutover.target.connect import connect, explain
 from ansible.module_utils.cutover_module import LONG, PLAN, SOURCE, TARGET, plan_of, run
@@ -128,6 +129,8 @@ def _catch_up(path: str, url: str, plan: Plan) -> int:
             steps.catch_up(path, plan, source, target, 1, _LONG_SECONDS)
             with target, target.cursor() as cursor:
                 after = position.read(cursor)
+                # The comparison that comes next finds whatever they have spoilt.
+                reverse_changes.forget_strays(cursor)
         except target.Error as error:
             raise explain(error, "The changes cannot be applied") from None
         finally:

@@ -74,7 +74,7 @@ def install(connection: Any, plan: Plan, check_mode: bool = False) -> list[str]:
             for statement in statements:
                 cursor.execute(statement)
             _note(cursor, plan)
-            if statements and _in_use(cursor):
+            if statements and in_use(cursor):
                 # What was written without it is not known: every row may be another.
                 names = [table.name for table in plan.tables]
                 cursor.execute(f"INSERT INTO {OUTBOX} (t) SELECT unnest(%s::text[])", (names,))
@@ -226,7 +226,8 @@ def _triggers(cursor: Any, plan: Plan) -> dict[tuple[str, str], tuple[str, str]]
     return {(table, name): (definition, enabled) for table, name, definition, enabled in cursor.fetchall()}
 
 
-def _in_use(cursor: Any) -> bool:
+def in_use(cursor: Any) -> bool:
+    """Whether the application writes to the target."""
     cursor.execute(f"SELECT bool_or(in_use_since IS NOT NULL) FROM {OWN}.migration")
     return bool(cursor.fetchone()[0])
 
@@ -236,7 +237,7 @@ def _note(cursor: Any, plan: Plan) -> None:
     triggers: dict[str, dict[str, str]] = {}
     for (table, name), (definition, _) in _triggers(cursor, plan).items():
         triggers.setdefault(table, {})[name] = definition
-    looks = noted_structure(cursor) if _in_use(cursor) else {}
+    looks = noted_structure(cursor) if in_use(cursor) else {}
     cursor.execute(
         f"INSERT INTO {STATE} (plan, triggers, structure) VALUES (%s, %s, %s) ON CONFLICT (one) DO UPDATE"
         " SET plan = excluded.plan, triggers = excluded.triggers, structure = excluded.structure",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ..plan.model import Plan
-from .capture import OUTBOX, STATE
+from .capture import OUTBOX, STATE, in_use
 
 #: A key by the texts of its columns, as PostgreSQL writes them in the engine's sessions or the capture's functions.
 Key = tuple[Optional[str], ...]
@@ -49,6 +49,30 @@ def waiting(cursor: Any) -> Waiting:
     )
     count, seconds = cursor.fetchone()
     return Waiting(count, max(0.0, seconds or 0.0))
+
+
+def strays(cursor: Any) -> list[str]:
+    """The tables that others than the engine have written to before the application was let in, none without an outbox.
+
+    Until then each entry of the outbox is of such a write.
+    """
+    cursor.execute("SELECT to_regclass(%s)", (OUTBOX,))
+    if cursor.fetchone()[0] is None:
+        return []
+    cursor.execute(f"SELECT DISTINCT t FROM {OUTBOX} ORDER BY t")
+    return [table for (table,) in cursor.fetchall()]
+
+
+def forget_strays(cursor: Any) -> int:
+    """Empty the outbox before a comparison of all rows, which finds what such a write has spoilt; entries forgotten.
+
+    Nothing where the application writes: then they are what goes back. To be committed before the comparison begins.
+    """
+    cursor.execute("SELECT to_regclass(%s)", (OUTBOX,))
+    if cursor.fetchone()[0] is None or in_use(cursor):
+        return 0
+    cursor.execute(f"DELETE FROM {OUTBOX}")
+    return int(cursor.rowcount)
 
 
 def lock(cursor: Any) -> None:

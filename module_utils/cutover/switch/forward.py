@@ -306,6 +306,10 @@ class Forward:
             raise NotNow("the structure of the source changed while the switch was prepared")
         with self._target.cursor() as cursor:
             limit(cursor, clock.left_ms())
+            with took.step("check_ms"):
+                strays = gate.written_by_others(cursor)
+            if strays:
+                raise CutoverError(f"{strays[0]}. The hold was released, the application was not moved.")
             applied, _ = self._apply(cursor, _EVERYTHING, False, took)
         clock.check("the last changes were applied too late")
         with took.step("commit_ms"):

@@ -18,6 +18,7 @@ from ..follow import state as states
 from ..journal import state_dir
 from ..plan.model import Plan
 from ..reverse import capture as reverse_capture
+from ..reverse import changes as reverse_changes
 from ..reverse import loss
 from ..source import fence
 from ..source.connect import ERRORS, explain, open_readonly
@@ -142,7 +143,19 @@ def _forward_target(config: Config, cursor: Any, capture_id: str | None) -> list
         reasons += _writers(config, cursor)
     if stands is not None:
         reasons += [f"the way back is not ready: {reason}" for reason in reverse_capture.problems(cursor, config.plan)]
+        reasons += written_by_others(cursor)
     return reasons
+
+
+def written_by_others(cursor: Any) -> list[str]:
+    """The refusal of a target that somebody else has written to since its rows were proved; nobody may, but an owner can."""
+    tables = reverse_changes.strays(cursor)
+    if not tables:
+        return []
+    return [
+        f"others than the engine have written to PostgreSQL since its rows were proved ({', '.join(tables[:3])}): stop them and "
+        "run cutover.yml again, which proves every row anew"
+    ]
 
 
 def _writers(config: Config, cursor: Any) -> list[str]:
