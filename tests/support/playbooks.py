@@ -68,7 +68,9 @@ class Playbooks:
 
     def run(self, playbook: str, *arguments: str, fails: bool = False) -> str:
         """One run to its end; what it printed."""
-        process = self.start(playbook, *arguments)
+        return self._ended(self.start(playbook, *arguments), playbook, fails)
+
+    def _ended(self, process: subprocess.Popen[bytes], playbook: str, fails: bool) -> str:
         try:
             process.wait(LIMIT)
         finally:
@@ -84,17 +86,41 @@ class Playbooks:
         in the journal for which ``moment`` is true."""
         seen = len(self.events())
         process = self.start(playbook, *arguments)
-        deadline = time.monotonic() + LIMIT
         try:
-            while not any(moment(event) for event in self.events()[seen:]):
-                said = self._output(playbook).read_text()
-                assert process.poll() is None, f"it ended before it could be killed:\n{said[-6000:]}"
-                assert time.monotonic() < deadline, said[-6000:]
-                time.sleep(0.02)
+            self._until(process, playbook, moment, seen)
             time.sleep(later)
             assert process.poll() is None, "it ended before it could be killed"
         finally:
             kill(process)
+
+    def disturbed(
+        self,
+        playbook: str,
+        moment: Callable[[dict[str, Any]], bool],
+        disturb: Callable[[], object],
+        *arguments: str,
+        fails: bool = False,
+    ) -> str:
+        """A run to its end, with something done to it at once at such an event; what it printed."""
+        seen = len(self.events())
+        process = self.start(playbook, *arguments)
+        try:
+            self._until(process, playbook, moment, seen)
+            disturb()
+        except BaseException:
+            kill(process)
+            raise
+        return self._ended(process, playbook, fails)
+
+    def _until(
+        self, process: subprocess.Popen[bytes], playbook: str, moment: Callable[[dict[str, Any]], bool], seen: int
+    ) -> None:
+        deadline = time.monotonic() + LIMIT
+        while not any(moment(event) for event in self.events()[seen:]):
+            said = self._output(playbook).read_text()
+            assert process.poll() is None, f"it ended before its moment came:\n{said[-6000:]}"
+            assert time.monotonic() < deadline, said[-6000:]
+            time.sleep(0.02)
 
     def events(self) -> list[dict[str, Any]]:
         """The journal so far; a line that is being written is left out."""

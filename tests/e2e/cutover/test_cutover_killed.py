@@ -5,59 +5,41 @@ never are two databases writable, and the application serves in the end."""
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
-import psycopg2
 import pytest
-from psycopg2 import sql
 
-from support.independent import fetch
-from support.playbooks import Playbooks, phase
+from support.playbooks import phase
+from support.played import Place, Played, played
 from support.postgres import Cluster
-from support.project import ROOT
-from support.watching import Watch, Writer, get
+from support.watching import Watch, Writer
 
 pytestmark = pytest.mark.slow
 
-PLACE = Path("/var/lib/pg-cutover-kill")
-PORT = 19080
+PLACE = Place("kill", "tests/e2e/cutover/hosts.yml", Path("/var/lib/pg-cutover-kill"), 19080)
+WRITES = 'SELECT "writeId" FROM messages'
 CUTOVER, ROLLBACK = "playbooks/cutover.yml", "playbooks/rollback.yml"
 
 
-class Stage:
-    """The application on its way: what runs, and what is in both databases."""
+class Stage(Played):
+    """With a client that writes all the time, and an eye on both databases."""
 
-    def __init__(self, playbooks: Playbooks, application_url: str, superuser_url: str) -> None:
-        self.playbooks = playbooks
-        self.application_url, self._superuser_url = application_url, superuser_url
-        self.writer = Writer(PORT, pause=0.2)
-        self.watch = Watch(PLACE / "app.sqlite", application_url, pause=0.2)
+    def __init__(self, made: Played) -> None:
+        super().__init__(made.place, made.playbooks, made.application_url, made.superuser_url)
+        self.writer = Writer(self.place.port, pause=0.2)
+        self.watch = Watch(self.place.source, self.application_url, pause=0.2)
         #: What was acknowledged while SQLite took the writes.
         self.before: list[str] = []
 
-    def in_sqlite(self) -> set[str]:
+    def in_sqlite_now(self) -> set[str]:
         """The writes that SQLite holds."""
-        with closing(sqlite3.connect(PLACE / "app.sqlite")) as connection:
-            return {name for (name,) in connection.execute('SELECT "writeId" FROM messages')}
+        return {name for (name,) in self.in_sqlite(WRITES)}
 
-    def in_postgresql(self) -> set[str]:
+    def in_postgresql_now(self) -> set[str]:
         """The writes that PostgreSQL holds."""
-        return {name for (name,) in fetch(self._superuser_url, 'SELECT "writeId" FROM messages')}
-
-    def serves(self) -> str | None:
-        """Which database answers reads through the proxy."""
-        return (get(PORT, "/health")[1] or {}).get("database")
-
-    def report(self) -> dict[str, Any]:
-        """The newest report."""
-        report: dict[str, Any] = json.loads((PLACE / "reports/kill/latest/report.json").read_text())
-        return report
+        return {name for (name,) in self.in_postgresql(WRITES)}
 
     def wait_for_write(self) -> None:
         """Until one more write was acknowledged."""
@@ -70,38 +52,12 @@ class Stage:
 @pytest.fixture(scope="module")
 def stage(postgres: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """The demo's application on SQLite behind HAProxy, beside an empty database, with a client that writes."""
-    if os.geteuid() != 0:
-        pytest.skip("starts servers: needs root")
-    database = postgres.create_database()
-    with closing(psycopg2.connect(postgres.superuser_url())) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute("CREATE ROLE kill_app LOGIN PASSWORD 'application'")
-            cursor.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO kill_app").format(sql.Identifier(database.name)))
-    application_url = postgres.url("kill_app", "application", database.name)
-    run = Playbooks(
-        str(ROOT / "tests/e2e/cutover"),
-        PLACE / "state",
-        tmp_path_factory.mktemp("output"),
-        environment={
-            "CUTOVER_TARGET_URL": database.url,
-            "CUTOVER_APPLICATION_URL": application_url,
-            "LC_ALL": "C.UTF-8",
-        },
-    )
-    if PLACE.exists():
-        # Left from a test run that was killed.
-        run.run("demo/down.yml")
-    try:
-        run.run("demo/up.yml")
-        made = Stage(run, application_url, postgres.superuser_url(database.name))
+    with played(PLACE, postgres, tmp_path_factory.mktemp("output")) as without:
+        made = Stage(without)
         with made.watch, made.writer:
             made.wait_for_write()
             yield made
         assert made.watch.both() == 0
-    finally:
-        run.run("demo/down.yml")
-        assert not PLACE.exists()
 
 
 def test_killed_before_the_point_of_no_return_it_goes_on_or_is_called_off(stage: Stage) -> None:
@@ -109,7 +65,7 @@ def test_killed_before_the_point_of_no_return_it_goes_on_or_is_called_off(stage:
     # Maintenance is on by then, the fence stands or does not.
     run.killed(CUTOVER, phase("fence"), later=0.3)
     assert stage.serves() == "sqlite", "reads go on"
-    assert set(stage.writer.acknowledged) <= stage.in_sqlite()
+    assert set(stage.writer.acknowledged) <= stage.in_sqlite_now()
     run.killed(CUTOVER, phase("copy"), later=0.5)
     assert stage.serves() == "sqlite"
     # Called off: everything as it was, and the writes go on.
@@ -117,7 +73,7 @@ def test_killed_before_the_point_of_no_return_it_goes_on_or_is_called_off(stage:
     stage.watch.until("sqlite", True)
     stage.wait_for_write()
     assert stage.serves() == "sqlite"
-    assert set(stage.writer.acknowledged) <= stage.in_sqlite()
+    assert set(stage.writer.acknowledged) <= stage.in_sqlite_now()
     assert stage.watch.both() == 0
 
 
@@ -127,14 +83,14 @@ def test_killed_at_and_behind_the_point_of_no_return_it_ends_on_postgresql(stage
     run.killed(CUTOVER, phase("switch"), later=0.3)
     stage.watch.until("sqlite", False)
     stage.before = list(stage.writer.acknowledged)
-    assert set(stage.before) <= stage.in_sqlite()
+    assert set(stage.before) <= stage.in_sqlite_now()
     run.killed(CUTOVER, phase("release"), later=0.1)
     run.run(CUTOVER)
     stage.watch.until("postgresql", True)
     stage.wait_for_write()
     assert stage.serves() == "postgresql"
     assert stage.report()["ok"]
-    assert set(stage.writer.acknowledged) <= stage.in_postgresql()
+    assert set(stage.writer.acknowledged) <= stage.in_postgresql_now()
     assert stage.watch.both() == 0
 
 
@@ -148,12 +104,12 @@ def test_rollback_that_is_killed_ends_on_sqlite(stage: Stage) -> None:
     written = len(stage.writer.acknowledged)
     stage.wait_for_write()
     assert stage.serves() == "sqlite"
-    kept = stage.in_sqlite()
+    kept = stage.in_sqlite_now()
     assert set(stage.writer.acknowledged[written:]) <= kept
     assert stage.watch.both() == 0
     # What was acknowledged on SQLite is there; what was written to PostgreSQL since is left behind, and was counted.
     assert set(stage.before) <= kept
-    left = stage.in_postgresql() - kept
+    left = stage.in_postgresql_now() - kept
     [counted] = [e["detail"] for e in run.events() if e["phase"] == "rollback_count" and e["state"] == "done"][-1:]
     assert str(len(left)) in json.dumps(counted), (len(left), counted)
 

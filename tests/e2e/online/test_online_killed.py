@@ -10,12 +10,12 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cutover.lock import replicating
 from support.playbooks import LIMIT, kill, phase
+from support.played import Played
 from support.watching import Watch
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 CUTOVER, ROLLBACK = "playbooks/cutover.yml", "playbooks/rollback.yml"
 
 
-def module_killed(stage: Any, playbook: str) -> str:
+def module_killed(stage: Played, playbook: str) -> str:
     """A run whose module is killed right when it has begun an attempt; what the run, which fails, printed."""
     begun = stage.playbooks.state / "switch.json"
     process = stage.playbooks.start(playbook)
@@ -42,9 +42,9 @@ def module_killed(stage: Any, playbook: str) -> str:
     return (stage.playbooks.output / f"{Path(playbook).stem}.out").read_text()
 
 
-def test_whoever_dies_another_one_ends_it(stage: Any, tmp_path: Path) -> None:
+def test_whoever_dies_another_one_ends_it(stage: Played, tmp_path: Path) -> None:
     run = stage.playbooks
-    source = run.state.parent / "app.sqlite"
+    source = stage.place.source
     #: A controller that has nothing of what the first one kept.
     other = ("-e", f"cutover_secrets_dir={tmp_path / 'secrets'}", "-e", f"cutover_report_dir={tmp_path / 'reports'}")
     watch = Watch(source, stage.application_url, pause=0.2)

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from .conftest import Stage
+from support.played import Played
 
 pytestmark = pytest.mark.slow
 
@@ -27,26 +26,20 @@ SAME = (
 )
 
 
-def phases(stage: Stage, run: str) -> dict[str, dict[str, Any]]:
-    """The phases that a run finished, with what they told."""
-    done = [event for event in stage.playbooks.events() if event["run"] == run and event["state"] == "done"]
-    return {event["phase"]: event["detail"] for event in done}
-
-
-def step(stage: Stage, playbook: str, database: str) -> dict[str, dict[str, Any]]:
+def step(stage: Played, playbook: str, database: str) -> dict[str, dict[str, Any]]:
     """One run of a playbook; the application is on that database then, and on no other."""
     stage.playbooks.run(playbook)
     assert stage.serves() == database
     assert stage.writable() == [database]
     report = stage.report()
     assert report["ok"], report["problems"]
-    found = phases(stage, report["run"])
+    found = stage.phases(report["run"])
     told = found["switched_online" if database == "postgresql" else "switched_back"]
     assert 0 < told["hold_ms"] < 1000, told
     return found
 
 
-def test_there_and_back_and_there_again(stage: Stage, tmp_path: Path) -> None:
+def test_there_and_back_and_there_again(stage: Played, tmp_path: Path) -> None:
     with stage.load(tmp_path) as load:
         first = step(stage, CUTOVER, "postgresql")
         back = step(stage, ROLLBACK, "sqlite")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from support.playbooks import Playbooks, phase
+from support.played import Played
 from support.postgres import Cluster
 
 pytestmark = pytest.mark.slow
@@ -23,7 +24,7 @@ OWN = "SELECT name FROM sqlite_schema WHERE name LIKE 'pg_cutover%'"
 
 
 @pytest.fixture(scope="module")
-def rehearse(stage: Any, postgres: Cluster) -> Playbooks:
+def rehearse(stage: Played, postgres: Cluster) -> Playbooks:
     """The playbooks with a scratch database; the journal is that of the rehearsal."""
     scratch = postgres.create_database()
     environment = {**stage.playbooks.environment, "CUTOVER_REHEARSAL_URL": scratch.url}
@@ -38,7 +39,7 @@ def reported(rehearse: Playbooks) -> dict[str, Any]:
     return made
 
 
-def test_killed_it_keeps_the_cutover_out_until_it_is_called_off(stage: Any, rehearse: Playbooks) -> None:
+def test_killed_it_keeps_the_cutover_out_until_it_is_called_off(stage: Played, rehearse: Playbooks) -> None:
     rehearse.killed(CUTOVER, phase("capture", "done"), *REHEARSE)
     assert stage.in_sqlite(OWN) != []
     assert "A rehearsal of this migration is under way" in stage.playbooks.run(CUTOVER, fails=True)
@@ -48,7 +49,7 @@ def test_killed_it_keeps_the_cutover_out_until_it_is_called_off(stage: Any, rehe
     assert not os.path.exists(rehearse.state / "replication.config.json")
 
 
-def test_it_predicts_under_load_and_leaves_nothing(stage: Any, rehearse: Playbooks, tmp_path: Path) -> None:
+def test_it_predicts_under_load_and_leaves_nothing(stage: Played, rehearse: Playbooks, tmp_path: Path) -> None:
     with stage.load(tmp_path, rate=40) as load:
         said = rehearse.run(CUTOVER, *REHEARSE)
     load.spotless()
@@ -67,7 +68,7 @@ def test_it_predicts_under_load_and_leaves_nothing(stage: Any, rehearse: Playboo
     assert not any(event.get("phase") == "capture" for event in stage.playbooks.events())
 
 
-def test_without_a_scratch_database_or_with_the_target_it_is_refused(stage: Any, rehearse: Playbooks) -> None:
+def test_without_a_scratch_database_or_with_the_target_it_is_refused(stage: Played, rehearse: Playbooks) -> None:
     said = stage.playbooks.run(CUTOVER, *REHEARSE, fails=True)
     assert "needs the owner's URL of a scratch database" in " ".join(said.split())
     target = stage.playbooks.environment["CUTOVER_TARGET_URL"]
