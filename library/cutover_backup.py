@@ -38,6 +38,11 @@ options:
   source_path:
     description: The SQLite file. Needed when I(state=present).
     type: path
+  captured_path:
+    description:
+      - The source, where it logs its changes while no service follows them yet. Should the log be lost meanwhile, its triggers
+        are taken out at once, because the application's writes would fail by them, and the module fails.
+    type: path
   state:
     description: Whether the copy is there.
     type: str
@@ -87,6 +92,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.cutover.capture.reach import reaches
+from ansible.module_utils.cutover.capture.watch import watched
 from ansible.module_utils.cutover.journal import make_state_dir, state_dir
 from ansible.module_utils.cutover.lock import EngineLock
 from ansible.module_utils.cutover.source import backup
@@ -102,6 +108,7 @@ def main() -> None:
             "source_path": {"type": "path"},
             "kind": {"type": "str", "choices": ["backup", "snapshot", "proof"], "default": "backup"},
             "followed": {"type": "bool", "default": False},
+            "captured_path": {"type": "path"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
         required_if=[("state", "present", ["source_path"])],
@@ -120,7 +127,7 @@ def main() -> None:
             return backup.backup(source, path, check_mode=True, keep=keep)
         make_state_dir(folder)
         # What a killed run left behind must not write into the same copy.
-        with EngineLock(folder):
+        with watched(params["captured_path"]), EngineLock(folder):
             return backup.backup(source, path, params["progress_file"], keep=keep)
 
     run(module, work)

@@ -39,6 +39,11 @@ options:
     description: The owner's URL of the target.
     type: str
     required: true
+  captured_path:
+    description:
+      - The source, where it logs its changes while no service follows them yet. Should the log be lost meanwhile, its triggers
+        are taken out at once, because the application's writes would fail by them, and the module fails.
+    type: path
   workers:
     description: Processes that copy. 0 means one for each core.
     type: int
@@ -95,6 +100,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.cutover import bulk
+from ansible.module_utils.cutover.capture.watch import watched
 from ansible.module_utils.cutover.journal import make_state_dir, state_dir
 from ansible.module_utils.cutover.lock import EngineLock
 from ansible.module_utils.cutover_module import LONG, PLAN, SOURCE, STATE, TARGET, plan_of, run, workers_of
@@ -112,6 +118,7 @@ def main() -> None:
             "position": {"type": "str", "required": True},
             "replace": {"type": "bool", "default": False},
             "start_over": {"type": "bool", "default": False},
+            "captured_path": {"type": "path"},
         },
         supports_check_mode=True,
     )
@@ -123,7 +130,7 @@ def main() -> None:
             return {"tables": {}, "rules": [], "quarantined": [], "resumed": False, "changed": True}
         folder = state_dir(params["name"], params["state_dir"])
         make_state_dir(folder)
-        with EngineLock(folder):
+        with watched(params["captured_path"]), EngineLock(folder):
             copied = bulk.copy(
                 params["source_path"],
                 params["target_url"],

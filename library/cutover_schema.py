@@ -36,6 +36,11 @@ options:
   source_path:
     description: The SQLite file that was copied. C(finish) reads the values of its sequences.
     type: path
+  captured_path:
+    description:
+      - The source, where it logs its changes while no service follows them yet. Should the log be lost meanwhile, its triggers
+        are taken out at once, because the application's writes would fail by them, and the module fails.
+    type: path
   replace:
     description: Replace the tables also when they hold a finished copy.
     type: bool
@@ -73,15 +78,21 @@ queries:
   elements: str
 """
 
+import contextlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.cutover import ddl, existing
+from ansible.module_utils.cutover.capture.watch import watched
 from ansible.module_utils.cutover.finish import finish
 from ansible.module_utils.cutover.source.connect import open_readonly
 from ansible.module_utils.cutover.source.describe import describe
 from ansible.module_utils.cutover.target.connect import connect
 from ansible.module_utils.cutover_module import TARGET, plan_of, run, workers_of
+
+
+def _connect(params: dict[str, Any]) -> Any:
+    return connect(params["target_url"], autocommit=params["phase"] not in ("tables", "restored"))
 
 
 def _sequences(path: str) -> dict[str, int]:
@@ -100,6 +111,7 @@ def main() -> None:
             "plan": {"type": "dict"},
             "phase": {"type": "str", "choices": ["tables", "finish", "restored", "dropped"], "required": True},
             "source_path": {"type": "path"},
+            "captured_path": {"type": "path"},
             "replace": {"type": "bool", "default": False},
             "workers": {"type": "int", "default": 0},
             "quarantined": {"type": "str", "choices": ["refuse", "keep", "drop"], "default": "refuse"},
@@ -115,8 +127,7 @@ def main() -> None:
 
     def work() -> dict[str, Any]:
         plan = plan_of(module) if params["plan"] else None
-        connection = connect(params["target_url"], autocommit=params["phase"] not in ("tables", "restored"))
-        try:
+        with watched(params["captured_path"]), contextlib.closing(_connect(params)) as connection:
             if plan is None:
                 queries = existing.undo(connection, module.check_mode)
             elif params["phase"] == "tables" and plan.mode == "existing":
@@ -134,8 +145,6 @@ def main() -> None:
                 )
             else:
                 queries = ddl.drop_own(connection, module.check_mode, params["quarantined"])
-        finally:
-            connection.close()
         return {"queries": queries, "changed": bool(queries)}
 
     run(module, work)

@@ -15,10 +15,12 @@ _MOST_NAMED = 5
 class Guard:
     """Watches the structure of a source. One object for each follower; ``check`` is one pragma while nothing changes.
 
+    plan: None where whoever looks does not apply what the log says.
+
     A table that is dropped and made again exactly as it was, with the same triggers, between two looks is not seen.
     """
 
-    def __init__(self, path: str, plan: Plan) -> None:
+    def __init__(self, path: str, plan: Plan | None = None) -> None:
         self.path = path
         self.plan = plan
         #: The identity of the log, from the first check on.
@@ -40,7 +42,7 @@ class Guard:
             raise self._changed("the change log was dropped (a tool that drops tables it does not know does that)")
         if self.id is not None and note.id != self.id:
             raise self._changed("the change log was replaced by another one")
-        if note.tables != tuple(table.name for table in self.plan.tables):
+        if self.plan is not None and note.tables != tuple(table.name for table in self.plan.tables):
             raise self._changed("the capture was installed for other tables than those of the plan")
         told = standing.changed(connection, note)
         if told:

@@ -10,19 +10,16 @@ import time
 from typing import Any, Callable
 
 from ..capture import changes as capture
-from ..capture import install
+from ..capture.watch import take_out
 from ..errors import SourceChanged, SourceError
 from ..ranges import explained
-from ..source.connect import check_file, open_readonly, open_writable
-from ..source.fence import fence_id
+from ..source.connect import check_file, open_writable
 from .carrier import LOOK, QUICK_POLL, SLOW_POLL, Carrier
 from .position import TABLE
 from .steps import Steps
 
 #: Seconds between two prunings (each takes the application's write lock for a moment), two proofs of a batch.
 _PRUNE, _PROOF = 300.0, 10.0
-#: Seconds for taking out a capture that has come to nothing.
-_TAKE_OUT = 10.0
 _PRUNE_ROWS, _PRUNE_AT = 1_000, 50_000
 _PROVED_AT_MOST = 2_000
 
@@ -47,23 +44,8 @@ class Follower(Carrier):
         try:
             super().run(stop)
         except SourceChanged:
-            self._take_out(stop)
+            take_out(self.path, stop)
             raise
-
-    def _take_out(self, stop: Callable[[], bool]) -> None:
-        until = time.monotonic() + _TAKE_OUT
-        while True:
-            try:
-                with contextlib.closing(open_readonly(self.path)) as source:
-                    if fence_id(source) is not None:
-                        return
-                install.remove(self.path)
-                return
-            except SourceError:
-                # What has to be told is why it came to nothing; cutover.yml takes it out as well.
-                if stop() or time.monotonic() > until:
-                    return
-                time.sleep(0.2)
 
     def carry(self, source: Any, target: Any, stop: Callable[[], bool]) -> None:
         """See Carrier."""

@@ -152,10 +152,11 @@ def written_by_others(cursor: Any) -> list[str]:
     tables = reverse_changes.strays(cursor)
     if not tables:
         return []
-    return [
+    reason = (
         f"others than the engine have written to PostgreSQL since its rows were proved ({', '.join(tables[:3])}): stop them and "
         "run cutover.yml again, which proves every row anew"
-    ]
+    )
+    return [reason]
 
 
 def _writers(config: Config, cursor: Any) -> list[str]:
