@@ -27,19 +27,26 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench import ROOT, BenchError, capture
+from cutover import checksum, replication, service
+from cutover.errors import CutoverError
+from cutover.plan.model import from_dict as plan_from_dict
+from cutover.workers import default_workers
 
 WAYS = {
     "cutover": ("playbooks/cutover.yml", "switched_online"),
     "rollback": ("playbooks/rollback.yml", "switched_back"),
 }
 PLACE = Path("/var/lib/pg-cutover-bench")
+#: What the load has left to follow is carried over in so many seconds.
+CAUGHT_UP_SECONDS = 120.0
 #: How far the median hold of the larger database may be from that of the smaller one.
 NEAR = 0.3
 
 
 @dataclass
 class Step:
-    """One playbook under load. parts: milliseconds of the hold by what they were spent on."""
+    """One playbook under load. parts: milliseconds of the hold by what they were spent on. different: rows by which both
+    databases differ, every row compared: on the way there behind the switch, on the way back when the load has ended."""
 
     way: str
     figures: dict[str, Any]
@@ -48,13 +55,14 @@ class Step:
     drained: int
     attempts: int
     parts: dict[str, float]
-    verify_seconds: float | None
+    verify_seconds: float
+    different: int
     seconds: float
 
     @property
     def faults(self) -> int:
-        """Failed requests, stale reads, lost writes."""
-        return int(self.figures["failed"]) + int(self.figures["stale"]) + self.lost
+        """Failed requests, stale reads, lost writes, rows that differ."""
+        return int(self.figures["failed"]) + int(self.figures["stale"]) + self.lost + self.different
 
 
 class Demo:
@@ -85,9 +93,18 @@ class Demo:
     def _call(self, command: list[str], playbook: str) -> int:
         """Run a command to its end; its exit status. Its output goes to a file."""
         with self._log(playbook).open("wb") as output:
-            return subprocess.run(
-                command, env=self._environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False
-            ).returncode
+            process = subprocess.Popen(
+                command, env=self._environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            # Asked, not killed: what it started has to end before the demo is removed.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            process.terminate()
+            process.wait()
+            raise
 
     def _log(self, playbook: str) -> Path:
         return self._folder / f"{Path(playbook).stem}.out"
@@ -111,6 +128,7 @@ class Demo:
         if phase not in done or not out.exists():
             raise BenchError(self._said(playbook))
         report, told = json.loads(out.read_text()), done[phase]
+        proof = done["verify_switched"] if way == "cutover" else self._compare()
         step = Step(
             way=way,
             figures=report["summary"],
@@ -119,13 +137,37 @@ class Demo:
             drained=told["drained"],
             attempts=told["attempts"],
             parts={name: value for name, value in told.items() if name.endswith("_ms") and name != "hold_ms"},
-            verify_seconds=done.get("verify_switched", {}).get("seconds"),
+            verify_seconds=proof["seconds"],
+            different=sum(
+                table[name]
+                for table in proof["tables"]
+                for name in ("rows_different", "rows_only_source", "rows_only_target")
+            ),
             seconds=seconds,
         )
         # The load's own verdict makes the status 1 too.
         if status and not step.faults:
             raise BenchError(self._said(playbook))
         return step
+
+    @staticmethod
+    def _compare() -> dict[str, Any]:
+        """Every row of both databases, while PostgreSQL follows and nobody writes. Raises BenchError."""
+        folder = str(PLACE / "state")
+        try:
+            until = time.monotonic() + CAUGHT_UP_SECONDS
+            while replication.look(folder, count=True)["lag_changes"]:
+                if time.monotonic() > until:
+                    raise BenchError(f"after {CAUGHT_UP_SECONDS:.0f} s without load PostgreSQL has not caught up")
+                time.sleep(0.2)
+            config = service.load(replication.config_file(folder))
+            began = time.monotonic()
+            found = checksum.verify(
+                config["source_path"], config["target_url"], plan_from_dict(config["plan"]), default_workers()
+            )
+        except CutoverError as error:
+            raise BenchError(f"the databases cannot be compared: {error.message}") from None
+        return {**found, "seconds": time.monotonic() - began}
 
     @staticmethod
     def _events() -> list[dict[str, Any]]:
@@ -173,14 +215,16 @@ def _demo(scale: float, base: int) -> Iterator[Demo]:
 
 def _table(scale: float, steps: list[Step]) -> None:
     print(f"\nScale {scale:g}:\n")
-    print("| step | requests | failed | lost | stale | longest wait | hold | attempts | drained | proved after | run |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    print(
+        "| step | requests | failed | lost | stale | longest wait | hold | attempts | drained | proved in | different | run |"
+    )
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for step in steps:
         f = step.figures
-        proved = "" if step.verify_seconds is None else f"{step.verify_seconds:.1f} s"
         print(
             f"| {step.way} | {f['requests']} | {f['failed']} | {step.lost} | {f['stale']} | {f['longest_wait_ms']:.0f} ms "
-            f"| {step.hold_ms:.1f} ms | {step.attempts} | {step.drained} | {proved} | {step.seconds:.0f} s |"
+            f"| {step.hold_ms:.1f} ms | {step.attempts} | {step.drained} | {step.verify_seconds:.1f} s "
+            f"| {step.different} | {step.seconds:.0f} s |"
         )
     print()
     for way in WAYS:
@@ -192,7 +236,7 @@ def _table(scale: float, steps: list[Step]) -> None:
         rest = median([step.hold_ms - sum(step.parts.values()) for step in chosen])
         print("  " + ", ".join(f"{name[:-3]} {value:.1f}" for name, value in parts.items()) + f", other {rest:.1f} ms")
     requests = sum(step.figures["requests"] for step in steps)
-    print(f"{requests} requests, {sum(step.faults for step in steps)} failed, lost or stale", flush=True)
+    print(f"{requests} requests, {sum(step.faults for step in steps)} failed, lost, stale or different", flush=True)
 
 
 def _compare(results: dict[float, list[Step]]) -> bool:
@@ -213,8 +257,10 @@ def _compare(results: dict[float, list[Step]]) -> bool:
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
     options = _options(arguments)
-    # A request to end takes the way of Ctrl-C, so that the demo is removed.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A request to end takes the way of Ctrl-C, so that the demo is removed; Ctrl-C too, where a shell that starts this in the
+    # background has it ignored.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     results: dict[float, list[Step]] = {}
     try:
         for scale in options.scale:
@@ -256,7 +302,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         "--assert",
         dest="check",
         action="store_true",
-        help="exit status 1 when anything failed, was lost or stale, or the holds of two sizes differ by more than "
+        help="exit status 1 when anything failed, was lost, stale or different, or the holds of two sizes differ by more than "
         f"{NEAR:.0%}",
     )
     options = parser.parse_args(arguments)
