@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -269,11 +269,17 @@ def follow_ready(source: Path, folder: Path, database: Database) -> Plan:
 
 
 @contextmanager
-def stage(folder: Path, cluster: Cluster, database: Database, **variables: Any) -> Iterator[Stage]:
-    """A migration ready to be switched, its applications and its proxy at work."""
+def stage(
+    folder: Path,
+    cluster: Cluster,
+    database: Database,
+    prepare: Callable[[Path, Path, Database], Plan] = follow_ready,
+    **variables: Any,
+) -> Iterator[Stage]:
+    """A migration ready to be switched, its applications and its proxy at work. prepare: does what ``follow_ready`` does."""
     source = folder / "app.sqlite"
     make_source(source)
-    plan = follow_ready(source, folder, database)
+    plan = prepare(source, folder, database)
     role = f"{database.name}_app"
     with closing(psycopg2.connect(cluster.superuser_url())) as connection:
         connection.autocommit = True
