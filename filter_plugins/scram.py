@@ -9,47 +9,31 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import re
 import secrets
-import stringprep
-import unicodedata
+import sys
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Any
 
 ITERATIONS = 4096
 VERIFIER = re.compile(r"^SCRAM-SHA-256\$(\d+):([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]+):([A-Za-z0-9+/=]+)$")
-PROHIBITED = (
-    stringprep.in_table_a1,
-    stringprep.in_table_c12,
-    stringprep.in_table_c21_c22,
-    stringprep.in_table_c3,
-    stringprep.in_table_c4,
-    stringprep.in_table_c5,
-    stringprep.in_table_c6,
-    stringprep.in_table_c7,
-    stringprep.in_table_c8,
-    stringprep.in_table_c9,
-)
 
 
 def prepared(password: str) -> bytes:
     """SASLprep (RFC 4013) as PostgreSQL does it: a password it cannot prepare is used as it is."""
-    raw = password.encode()
-    if password.isascii():
-        return raw
-    mapped = "".join(
-        " " if stringprep.in_table_c12(char) else char for char in password if not stringprep.in_table_b1(char)
-    )
-    normal = unicodedata.ucd_3_2_0.normalize("NFKC", mapped)
-    if not normal or any(test(char) for char in normal for test in PROHIBITED):
-        return raw
-    if any(map(stringprep.in_table_d1, normal)):
-        mixed = any(map(stringprep.in_table_d2, normal))
-        bounded = stringprep.in_table_d1(normal[0]) and stringprep.in_table_d1(normal[-1])
-        if mixed or not bounded:
-            return raw
-    return normal.encode()
+    # The engine is a folder beside this one on the controller; Ansible does not put it on the path of plugins.
+    engine = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "module_utils")
+    if engine not in sys.path:
+        sys.path.append(engine)
+    from cutover.passwords import saslprep
+
+    try:
+        text: str = saslprep(password)
+    except ValueError:
+        text = password
+    return text.encode()
 
 
 def derive(password: str, salt: bytes, iterations: int) -> str:
