@@ -20,6 +20,7 @@ options:
     description:
       - C(install) writes the engine and the configuration, where they say something new.
       - C(installed) says what C(install) put in place; I(service) is empty when there is nothing.
+      - C(rekey) gives what C(install) put in place another O(target_url); I(service) is empty when there is nothing.
       - C(started) waits until the service that was started says how far it is, and removes engines that are of no more use.
       - C(stopped) waits until no process replicates.
       - C(read) says how far it is.
@@ -27,7 +28,7 @@ options:
       - C(judge) says whether going back at this moment is free of loss.
       - C(absent) removes the engine, the configuration and the state. Refused while a process replicates.
     type: str
-    choices: [install, installed, started, stopped, read, wait, judge, absent]
+    choices: [install, installed, rekey, started, stopped, read, wait, judge, absent]
     required: true
   name:
     description: The name of the migration.
@@ -118,7 +119,7 @@ service:
   description:
     - What a service manager needs. C(python), C(program), C(config), C(direction), C(digest), C(pid_file), C(log_file),
       C(read_write) (the folders it writes to), C(since), and C(restart), whether what runs was started with something else.
-  returned: when I(action) is install or installed
+  returned: when I(action) is install, installed or rekey
   type: dict
 replication:
   description:
@@ -183,6 +184,19 @@ def installed(module: AnsibleModule, folder: str) -> dict[str, Any]:
     return {"service": service(folder, config) if there else {}}
 
 
+def rekey(module: AnsibleModule, folder: str) -> dict[str, Any]:
+    """The same, with another URL of the target."""
+    check_url(module.params["target_url"])
+    if not installed(module, folder)["service"]:
+        return {"service": {}}
+    config = load(replication.config_file(folder))
+    config.pop("digest")
+    digest, told = replication.configure(
+        folder, {**config, "target_url": str(module.params["target_url"])}, module.check_mode
+    )
+    return {"service": service(folder, {**config, "digest": digest}), "changed": told}
+
+
 def service(folder: str, config: dict[str, Any]) -> dict[str, Any]:
     """What a service manager needs."""
     holder = replicating(folder)
@@ -227,7 +241,7 @@ def main() -> None:
             **STATE,
             "action": {
                 "type": "str",
-                "choices": ["install", "installed", "started", "stopped", "read", "wait", "judge", "absent"],
+                "choices": ["install", "installed", "rekey", "started", "stopped", "read", "wait", "judge", "absent"],
                 "required": True,
             },
             "directory": {"type": "path"},
@@ -246,6 +260,7 @@ def main() -> None:
         },
         required_if=[
             ("action", "install", ["directory", "direction", "source_path", "plan", "target_url"]),
+            ("action", "rekey", ["target_url"]),
             ("action", "started", ["directory", "digest"]),
             ("action", "absent", ["directory"]),
         ],
@@ -261,6 +276,8 @@ def main() -> None:
             result.update(install(module, folder))
         elif action == "installed":
             result.update(installed(module, folder))
+        elif action == "rekey":
+            result.update(rekey(module, folder))
         elif action == "started":
             result.update(started(module, folder))
         elif action == "stopped":

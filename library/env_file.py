@@ -31,12 +31,24 @@ options:
       - C(present) sets the variable.
       - C(restored) puts the former line back and removes the copy of it. Without such a copy nothing happens.
       - C(forgotten) removes the copy of the former line, after which it cannot be restored, and the dated copies.
+      - C(rotated) gives the URL that stands there the user O(user) and the password O(password), if its user is one of O(users),
+        and leaves anything else alone. The line that a restore puts back stays what it was.
       - C(read) only returns what stands there, without passwords.
     type: str
-    choices: [present, restored, forgotten, read]
+    choices: [present, restored, forgotten, rotated, read]
     default: present
   value:
     description: The value. Needed for C(present).
+    type: str
+  users:
+    description: Needed for C(rotated).
+    type: list
+    elements: str
+  user:
+    description: Needed for C(rotated).
+    type: str
+  password:
+    description: Needed for C(rotated).
     type: str
   mode:
     description: Permissions of the file after a change, octal.
@@ -90,6 +102,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+user:
+  description: The user of the URL after the task.
+  returned: when I(state=rotated) and the URL had one of the users
+  type: str
 redacted:
   description: The value after the task, without a password; empty when the variable is not set.
   returned: always
@@ -124,6 +140,7 @@ import re
 import stat
 import tempfile
 from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -331,6 +348,22 @@ def copy_as(module: AnsibleModule, mode: int) -> dict[str, Any]:
     }
 
 
+def rotated(value: str, users: list[str], user: str, password: str) -> str | None:
+    """The URL with another user and password and everything else as it was; None if it is not one of these users'."""
+    match = re.match(r"^(postgres(?:ql)?(?:\+\w+)?://)([^:@/?#]+)(?::[^@/?#]*)?(@.+)$", value)
+    if match is None or unquote(match.group(2)) not in users:
+        return None
+    return f"{match.group(1)}{quote(user, safe='')}:{quote(password, safe='')}{match.group(3)}"
+
+
+def rotate(env: EnvFile, value: str, mode: int) -> None:
+    """Set the value; what a restore needs stays, and knows the new value as one that was written here."""
+    former = env.former()
+    if former is not None and digest(env.value_of(env.line)) in former.written:
+        env.keep(Former(former.line, [*former.written, digest(value)]))
+    env.write(env.path, env.text_with(env.line_with(value)), mode)
+
+
 def refuse_what_is_read_differently(module: AnsibleModule, name: str, value: str) -> None:
     """Stop at a value that programs read differently from environment files."""
     if re.search(r"[\s'\"\\]", value):
@@ -358,16 +391,19 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "state": {
                 "type": "str",
-                "choices": ["present", "restored", "forgotten", "read"],
+                "choices": ["present", "restored", "forgotten", "rotated", "read"],
                 "default": "present",
             },
             "value": {"type": "str", "no_log": True},
+            "users": {"type": "list", "elements": "str"},
+            "user": {"type": "str"},
+            "password": {"type": "str", "no_log": True},
             "mode": {"type": "str", "default": "0600"},
             "copy_of": {"type": "path"},
             "also": {"type": "dict", "default": {}},
             "backup": {"type": "bool", "default": True},
         },
-        required_if=[("state", "present", ("value",))],
+        required_if=[("state", "present", ("value",)), ("state", "rotated", ("users", "user", "password"))],
         supports_check_mode=True,
     )
     state, value = module.params["state"], module.params["value"]
@@ -382,10 +418,16 @@ def main() -> None:
     env = EnvFile(module, module.params["path"])
     former = env.former()
     before, copy, changed = env.value_of(env.line), None, False
+    if state == "rotated":
+        value = rotated(before, module.params["users"], module.params["user"], module.params["password"])
     try:
         if state == "present" and before != value:
             changed = True
             copy = None if module.check_mode else switch(env, value, mode)
+        elif state == "rotated" and value not in (None, before):
+            changed = True
+            if not module.check_mode:
+                rotate(env, value, mode)
         elif state == "restored" and former is not None:
             changed = True
             copy = None if module.check_mode else restore(env, former, mode)
@@ -397,7 +439,7 @@ def main() -> None:
         module.fail_json(msg=f"{env.path} cannot be changed: {error}")
 
     after = before
-    if changed and state == "present":
+    if changed and state in ("present", "rotated"):
         after = value
     elif changed and state == "restored" and former is not None:
         after = env.value_of(former.line)
@@ -416,6 +458,8 @@ def main() -> None:
             "after_header": env.path,
         },
     }
+    if state == "rotated" and value is not None:
+        result["user"] = module.params["user"]
     if copy:
         result["backup_file"] = copy
     module.exit_json(**result)
