@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""fleet.yml: several sources in one run, of which one is refused, one host is down, and the whole is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+import yaml
+
+from support.hosts import Hosts
+from support.postgres import Cluster
+from support.project import ROOT
+
+pytestmark = pytest.mark.slow
+
+LIMIT = 900
+NAMES = ("acme", "globex", "initech", "umbrella")
+
+
+class Vault(str):
+    """What Ansible Vault has encrypted."""
+
+
+yaml.SafeDumper.add_representer(Vault, lambda dumper, value: dumper.represent_scalar("!vault", str(value), style="|"))
+
+
+class Fleet:
+    """Sources, databases and an inventory with two hosts, one of which can be down."""
+
+    def __init__(self, folder: Path, postgres: Cluster, names: tuple[str, ...]) -> None:
+        self.folder, self.hosts = folder, Hosts(folder)
+        self.databases = {name: postgres.create_database() for name in names}
+        self.urls = {name: made.url for name, made in self.databases.items()}
+        for name in names:
+            self.source(name, f"INSERT INTO items (name) VALUES ('{name}'), ('b')")
+        self.variables: dict[str, Any] = {
+            "cutover_state_dir": str(folder / "state/{{ cutover_name }}"),
+            "cutover_secrets_dir": str(folder / "secrets/{{ cutover_name }}"),
+            "cutover_report_dir": str(folder / "reports"),
+            "cutover_workers": 1,
+        }
+
+    def source(self, name: str, script: str) -> Path:
+        """Write the file of a tenant anew."""
+        path = self.folder / "tenants" / name / "app.sqlite"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.executescript(f"CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT NOT NULL); {script}")
+        return path
+
+    def write(self, hosts: tuple[str, ...] = ("here",), **variables: Any) -> None:
+        """Write the inventory."""
+        place = self.folder / "inventory"
+        (place / "group_vars").mkdir(parents=True, exist_ok=True)
+        entries = {host: {} for host in hosts}
+        (place / "hosts.yml").write_text(
+            yaml.safe_dump({"source": {"hosts": entries}, "all": {"vars": self.hosts.variables()}})
+        )
+        (place / "group_vars/all.yml").write_text(yaml.safe_dump({**self.variables, **variables}))
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start fleet.yml in a process group of its own."""
+        with (self.folder / "output").open("wb") as output:
+            return subprocess.Popen(
+                [
+                    *(str(ROOT / ".venv/bin/ansible-playbook"), "-i", str(self.folder / "inventory")),
+                    *(str(ROOT / "playbooks/fleet.yml"), *arguments),
+                ],
+                cwd=ROOT,
+                env={
+                    **{key: value for key, value in os.environ.items() if key != "CUTOVER_TARGET_URL"},
+                    "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "LC_ALL": "C.UTF-8", "ANSIBLE_NOCOLOR": "1",
+                    "ANSIBLE_LOCAL_TEMP": str(self.folder / "local"),
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def run(self, *arguments: str, fails: bool = False) -> str:
+        """Run fleet.yml to its end; what it printed, on one line."""
+        process = self.start(*arguments)
+        try:
+            process.wait(LIMIT)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        said = (self.folder / "output").read_text()
+        assert (process.returncode != 0) == fails, said[-6000:]
+        return " ".join(said.split())
+
+    def outcomes(self) -> dict[str, str]:
+        """What the last run made of each tenant."""
+        return {each["tenant"]: each["outcome"] for each in self.report()["tenants"]}
+
+    def report(self) -> dict[str, Any]:
+        """The last run's fleet.json."""
+        found: dict[str, Any] = json.loads((self.folder / "reports/_fleet/latest/fleet.json").read_text())
+        return found
+
+    def rows(self, name: str) -> list[str]:
+        """What the tenant's database holds."""
+        with closing(psycopg2.connect(self.urls[name])) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT name FROM items ORDER BY id")
+            return [value for (value,) in cursor.fetchall()]
+
+    def work(self) -> list[Path]:
+        """The folders with the runs' inventories that are there now."""
+        return list((self.folder / "local").glob("pg-cutover-fleet-*"))
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, postgres: Cluster) -> Iterator[Fleet]:
+    made = Fleet(tmp_path, postgres, NAMES)
+    try:
+        yield made
+    finally:
+        for database in made.databases.values():
+            postgres.drop_database(database)
+
+
+def encrypted(folder: Path, text: str) -> Vault:
+    """A secret as ansible-vault writes it."""
+    (folder / "vault_password").write_text("open sesame\n")
+    done = subprocess.run(
+        [str(ROOT / ".venv/bin/ansible-vault"), "encrypt", "--vault-password-file", str(folder / "vault_password")],
+        input=text,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return Vault(done.stdout)
+
+
+class Spy:
+    """Looks all the time for secrets in the commands of this machine and in the files that the runs are given."""
+
+    def __init__(self, fleet: Fleet, secrets: list[str], vaulted: str) -> None:
+        self._fleet, self._secrets, self._vaulted = fleet, [each.encode() for each in secrets], vaulted.encode()
+        self.commands: set[str] = set()
+        self.modes: set[int] = set()
+        self.clear = 0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def _look(self) -> None:
+        while not self._end.is_set():
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                with contextlib.suppress(OSError):
+                    said = path.read_bytes()
+                    if any(secret in said for secret in self._secrets):
+                        self.commands.add(said.decode(errors="replace"))
+            for folder in self._fleet.work():
+                for path in (*folder.rglob("*.yml"), folder):
+                    with contextlib.suppress(OSError):
+                        self.modes.add(path.stat().st_mode & 0o077)
+                        self.clear += path.is_file() and self._vaulted in path.read_bytes()
+            time.sleep(0.1)
+
+    def __enter__(self) -> Spy:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+
+def test_one_that_is_refused_and_a_host_that_is_down_stop_no_other(fleet: Fleet) -> None:
+    passwords = [url.split(":")[2].split("@")[0] for url in fleet.urls.values()]
+    fleet.source("initech", "INSERT INTO items (name) VALUES (CAST(x'610062' AS TEXT))")
+    given = {
+        name: {
+            "cutover_source_path": str(fleet.folder / "tenants" / name / "app.sqlite"),
+            "cutover_target_url": fleet.urls[name],
+            "cutover_tenant_host": "gone" if name == "umbrella" else "here",
+        }
+        for name in NAMES
+    }
+    given["acme"]["cutover_target_url"] = encrypted(fleet.folder, fleet.urls["acme"])
+    fleet.write(("here", "gone"), cutover_tenants=given)
+    fleet.hosts.down("gone")
+    vault = ("--vault-password-file", str(fleet.folder / "vault_password"))
+    with Spy(fleet, passwords, fleet.urls["acme"]) as spy:
+        said = fleet.run(*vault, fails=True)
+    assert fleet.outcomes() == {
+        "acme": "migrated",
+        "globex": "migrated",
+        "initech": "refused",
+        "umbrella": "unreachable",
+    }
+    assert "2 of 4 tenants are done; not done: initech, umbrella." in said
+    entries = {each["tenant"]: each for each in fleet.report()["tenants"]}
+    assert entries["acme"]["rows"] == 2
+    assert "run the same command again" in entries["initech"]["next"]
+    assert "bring gone back" in entries["umbrella"]["next"]
+    assert fleet.rows("acme") == ["acme", "b"]
+    assert fleet.rows("globex") == ["globex", "b"]
+    # Nothing secret in a command, in the output, in a log; what was encrypted is never written in clear text.
+    assert spy.commands == set()
+    assert spy.clear == 0
+    assert spy.modes == {0}
+    assert fleet.work() == []
+    logs = [Path(each["log"]) for each in entries.values() if each["log"]]
+    assert len(logs) == 3
+    assert {path.stat().st_mode & 0o777 for path in logs} == {0o600}
+    assert not any(password in text for password in passwords for text in (said, *(path.read_text() for path in logs)))
+
+    # Mended, the next run does what is left, and no more.
+    fleet.hosts.up("gone")
+    fleet.source("initech", "INSERT INTO items (name) VALUES ('initech')")
+    fleet.run(*vault)
+    assert fleet.outcomes() == {
+        "acme": "done before",
+        "globex": "done before",
+        "initech": "migrated",
+        "umbrella": "migrated",
+    }
+    assert fleet.rows("initech") == ["initech"]
+    assert fleet.rows("umbrella") == ["umbrella", "b"]
+    # And the one after it nothing.
+    assert "changed=0" in fleet.run(*vault).partition("PLAY RECAP")[2].partition("localhost")[2]
+    assert set(fleet.outcomes().values()) == {"done before"}
+
+
+def processes(text: str) -> list[int]:
+    """The processes whose command holds a text."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if text.encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+    return found
+
+
+def test_when_the_fleet_is_killed_no_run_goes_on_and_the_next_one_finishes(fleet: Fleet) -> None:
+    fleet.write(
+        cutover_tenants_path=str(fleet.folder / "tenants/*/app.sqlite"),
+        cutover_target_url="{{ urls[cutover_name] }}",
+        urls=fleet.urls,
+        fleet_only=["acme"],
+    )
+    process = fleet.start()
+    journal = fleet.folder / "state/acme/journal.jsonl"
+    deadline = time.monotonic() + LIMIT
+    while not journal.exists():
+        assert process.poll() is None, (fleet.folder / "output").read_text()[-4000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    [work] = fleet.work()
+    assert processes(str(work))
+    process.kill()
+    process.wait(30)
+    while processes(str(work)) or work.exists():
+        assert time.monotonic() < deadline, "a tenant's run outlives the fleet"
+        time.sleep(0.2)
+    fleet.run()
+    assert fleet.outcomes() == {"acme": "migrated"}
+    assert fleet.rows("acme") == ["acme", "b"]
+
+
+def refused(name: str, fleet: Fleet) -> tuple[dict[str, Any], str]:
+    """Variables that are refused, and what the refusal says."""
+    pattern = {"cutover_tenants_path": str(fleet.folder / "tenants/*/app.sqlite")}
+    by_name = "{{ urls[cutover_name] }}"
+    path = str(fleet.folder / "tenants/acme/app.sqlite")
+    alias = fleet.folder / "alias.sqlite"
+    if name == "file":
+        alias.symlink_to(path)
+    if name == "name":
+        (fleet.folder / "tenants/Big Firm").mkdir()
+        (fleet.folder / "tenants/Big Firm/app.sqlite").write_bytes(b"")
+    cases: dict[str, tuple[dict[str, Any], str]] = {
+        "database": (
+            {**pattern, "cutover_target_url": fleet.urls["acme"]},
+            "Tenants acme and globex have the same database",
+        ),
+        "file": (
+            {"cutover_tenants": {"acme": {"cutover_source_path": path}, "globex": {"cutover_source_path": str(alias)}}},
+            "Tenants acme and globex have the same SQLite file",
+        ),
+        "missing": (
+            {"cutover_tenants": {"acme": {"cutover_source_path": path + ".old"}}},
+            f"Tenant acme: {path}.old on here does not exist.",
+        ),
+        "name": (pattern, "A tenant's name is 'Big Firm'"),
+        "none": ({"cutover_tenants_path": "/nowhere/*/app.sqlite"}, "No tenants were found"),
+        "state": ({**pattern, "cutover_state_dir": str(fleet.folder / "one")}, "have the same cutover_state_dir"),
+    }
+    variables, said = cases[name]
+    return {"cutover_target_url": by_name, **variables}, said
+
+
+@pytest.mark.parametrize("name", ["database", "file", "missing", "name", "none", "state"])
+def test_what_cannot_be_a_fleet_is_refused_before_anything_starts(fleet: Fleet, name: str) -> None:
+    variables, told = refused(name, fleet)
+    fleet.write(urls=fleet.urls, **variables)
+    said = fleet.run(fails=True)
+    assert told in said
+    assert "Nothing was started, nothing was changed." in said
+    assert not (fleet.folder / "state").exists()
+    assert not (fleet.folder / "one").exists()
+    assert not (fleet.folder / "reports").exists()
+    assert not [url for url in fleet.urls.values() if url.split(":")[2].split("@")[0] in said]
