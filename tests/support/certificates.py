@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -40,13 +41,15 @@ class Authority:
             .not_valid_after(now + datetime.timedelta(days=days))
         )
 
-    def sign(self, name: str, server: bool, days: int = 1) -> tuple[Path, Path]:
-        """Write <name>.pem (certificate and key, as HAProxy reads it) and <name>.key; valid for 127.0.0.1."""
+    def sign(self, name: str, server: bool, days: int = 1, names: Sequence[str] = ()) -> tuple[Path, Path]:
+        """Write <name>.pem (certificate and key, as HAProxy reads it) and <name>.key; valid for 127.0.0.1, or for host names."""
         key = ec.generate_private_key(ec.SECP256R1())
+        local = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        alternatives: list[x509.GeneralName] = [x509.DNSName(one) for one in names] or [local]
         usage = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
         certificate = (
             self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key, days)
-            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+            .add_extension(x509.SubjectAlternativeName(alternatives), False)
             .add_extension(x509.ExtendedKeyUsage([usage]), False)
             .sign(self.key, hashes.SHA256())
         )
