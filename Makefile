@@ -108,6 +108,7 @@ e2e: demo-packages ## tests that run the playbooks against real services
 
 .PHONY: molecule
 molecule: setup ## roles and playbooks on systemd hosts in containers (SCENARIOS='default', MOLECULE_TIMES=2)
+	@.ci/setup --system $(DATABASE_PACKAGES)
 	@.ci/docker run molecule/run $(SCENARIOS)
 
 .PHONY: bench

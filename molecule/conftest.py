@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import testinfra
+import yaml
 
 SCENARIO = os.environ["MOLECULE_SCENARIO_NAME"]
 # Runs a statement by the standard library of the host and psycopg2; the URL comes by stdin, not on a command line.
@@ -42,6 +43,14 @@ print(*(row[0] for row in connection.execute(sys.argv[1])), sep="\\n")
 def on() -> Callable[[str], Any]:
     """A host of the scenario by its name in the inventory."""
     return lambda name: testinfra.get_host(f"docker://pg-cutover-{SCENARIO}-{name}")
+
+
+@pytest.fixture(scope="session")
+def variables() -> dict[str, Any]:
+    """What the scenario's inventory says for all of its hosts."""
+    inventory = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"]) / "inventory.yml"
+    found: dict[str, Any] = yaml.safe_load(inventory.read_text())["molecule"]["vars"]
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -118,3 +118,16 @@ def test_pools(ask: Any, app: dict[str, Any], secret: Any) -> None:
     ]
     # The application is no administrator of PgBouncer.
     assert ask("app1", "SHOW POOLS", **{**app, "dbname": "pgbouncer"}).get("error")
+
+
+def test_connections_are_encrypted_as_the_inventory_says(
+    ask: Any, psql: Any, variables: Any, app: dict[str, Any], secret: Any
+) -> None:
+    assert "rows" in ask("app1", "SELECT 1", **app)
+    # PgBouncer's sessions stay for a while after those of its clients.
+    used = psql("SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE client_addr IS NOT NULL")
+    assert used == ("t" if variables["shop_tls"] else "f")
+    console = {**app, "dbname": "pgbouncer", "user": "pgbouncer_admin", "password": secret("pgbouncer_admin_password")}
+    answer = ask("app1", "SHOW CLIENTS", **console)
+    clients = [dict(zip(answer["columns"], row)) for row in answer["rows"]]
+    assert {bool(client["tls"]) for client in clients if client["addr"] != "unix"} == {variables["shop_tls"]}

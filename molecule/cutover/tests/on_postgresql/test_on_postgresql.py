@@ -133,3 +133,16 @@ def test_the_source_host_remembers(on: Any) -> None:
     lines = on("web1").check_output("cat /var/lib/pg-cutover/shop/journal.jsonl").splitlines()
     held = [found for line in lines if (found := (json.loads(line).get("detail") or {}).get("hold_ms")) is not None]
     assert len(held) >= 1
+
+
+def test_connections_are_encrypted_as_the_inventory_says(
+    ask: Any, psql: Any, variables: Any, app: dict[str, Any], secret: Any
+) -> None:
+    assert "rows" in ask("web1", "SELECT 1", **app)
+    # PgBouncer's sessions stay for a while after those of its clients, and the engine follows.
+    used = psql("SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE client_addr IS NOT NULL")
+    assert used == ("t" if variables["shop_tls"] else "f")
+    console = {**app, "dbname": "pgbouncer", "user": "pgbouncer_admin", "password": secret("pgbouncer_admin_password")}
+    answer = ask("web1", "SHOW CLIENTS", **console)
+    clients = [dict(zip(answer["columns"], row)) for row in answer["rows"]]
+    assert {bool(client["tls"]) for client in clients if client["addr"] != "unix"} == {variables["shop_tls"]}
