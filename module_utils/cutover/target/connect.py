@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ..errors import TargetError
+from . import certificate
 
 try:
     import psycopg2
@@ -147,6 +148,15 @@ def connect(
     return connection
 
 
+def _place(url: str) -> tuple[str, int, str | None]:
+    """Host, port and file of authorities that libpq takes from a URL."""
+    try:
+        found = psycopg2.extensions.parse_dsn(url)
+        return found.get("host", ""), int(found.get("port") or 5432), found.get("sslrootcert")
+    except (psycopg2.Error, ValueError):
+        return "", 0, None
+
+
 def explain_connect(url: str, text: str) -> str:
     where = redact(url)
     lower = text.lower()
@@ -159,6 +169,10 @@ def explain_connect(url: str, text: str) -> str:
         return f"{where}: PostgreSQL refuses the user or the password. Check cutover_target_url."
     if "does not exist" in lower and "database" in lower:
         return f"{where}: this database does not exist. Create it, or let provision.yml do so. ({reason})"
+    parts = _place(url)
+    refused = certificate.explain(reason, parts[0], parts[1], parts[2])
+    if refused:
+        return f"{where}: {refused}"
     if "no pg_hba.conf entry" in lower:
         return f"{where}: pg_hba.conf of the server does not let this host in. ({reason})"
     if "too many" in lower or "remaining connection slots" in lower or "no more connections allowed" in lower:
