@@ -192,8 +192,8 @@ def findings(of: Capabilities, use: Use, url: str) -> Iterator[Finding]:
     if of.refused_extensions:
         yield Finding(
             "error",
-            f"role {of.user} may not create the extension {', '.join(of.refused_extensions)}, or the server does not have it. Have it "
-            "created by who may, or leave it out of database_extensions.",
+            f"role {of.user} may not create the extension {', '.join(of.refused_extensions)}, or the server does not have it. "
+            "Have it created by who may, or leave it out of database_extensions.",
         )
     yield from of_limits(of.limits, use)
 
