@@ -193,7 +193,7 @@ def findings(of: Capabilities, use: Use, url: str) -> Iterator[Finding]:
         yield Finding(
             "error",
             f"role {of.user} may not create the extension {', '.join(of.refused_extensions)}, or the server does not have it. "
-            "Have it created by who may, or leave it out of database_extensions.",
+            "Have it created by who may, or do without it.",
         )
     yield from of_limits(of.limits, use)
 
