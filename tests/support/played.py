@@ -8,7 +8,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,8 +115,13 @@ class Played:
 
 
 @contextmanager
-def played(place: Place, postgres: Cluster, output: Path, *options: str) -> Iterator[Played]:
-    """The application on SQLite behind HAProxy, beside an empty database. ``output`` takes what the playbooks print."""
+def played(
+    place: Place, postgres: Cluster, output: Path, *options: str, prepare: Callable[[], object] = lambda: None
+) -> Iterator[Played]:
+    """The application on SQLite behind HAProxy, beside an empty database. ``output`` takes what the playbooks print.
+
+    prepare: is called before the application is started, with nothing left of an earlier run.
+    """
     if os.geteuid() != 0:
         pytest.skip("starts servers: needs root")
     database, role = postgres.create_database(), f"{place.name}_app"
@@ -140,6 +145,7 @@ def played(place: Place, postgres: Cluster, output: Path, *options: str) -> Iter
         # Left from a test run that was killed.
         run.run("demo/down.yml")
     try:
+        prepare()
         run.run("demo/up.yml")
         yield Played(place, run, application_url, postgres.superuser_url(database.name))
     finally:
