@@ -143,19 +143,13 @@ def create_tables(connection: Any, plan: Plan, replace: bool = False, check_mode
         raise Refused("the plan is for tables that exist; they are not created.")
     try:
         with connection, connection.cursor() as cursor:
-            cursor.execute("SELECT to_regclass(%s)", (f"{OWN_SCHEMA}.migration",))
-            known = cursor.fetchone()[0] is not None
-            if known:
-                # One definer at a time; the lock ends with the transaction.
-                cursor.execute(f"LOCK TABLE {OWN}.migration IN EXCLUSIVE MODE")
-            stored = stored_plan(cursor, plan.name) if known else None
+            known, stored = known_plan(cursor, plan.name)
             existing = _existing(cursor) if known else {}
             wanted = set(_made(plan))
             if stored == plan.fingerprint() and wanted <= {name for name, there in existing.items() if there}:
                 return []
             if known:
-                check_not_in_use(cursor)
-                check_replaceable(cursor, replace)
+                check_free(cursor, replace)
             statements += list(OWN_TABLES)
             statements += replace_tables(cursor, plan) if known else _create(plan)
             if check_mode:
@@ -166,6 +160,24 @@ def create_tables(connection: Any, plan: Plan, replace: bool = False, check_mode
     except connection.Error as error:
         raise explain(error, "The tables cannot be created") from None
     return statements
+
+
+def known_plan(cursor: Any, name: str) -> tuple[bool, str | None]:
+    """Whether the target holds a migration, and the plan that one of this name was made for.
+
+    One definer at a time: a lock, which ends with the transaction, keeps others out where there is one.
+    """
+    cursor.execute("SELECT to_regclass(%s)", (f"{OWN_SCHEMA}.migration",))
+    if cursor.fetchone()[0] is None:
+        return False, None
+    cursor.execute(f"LOCK TABLE {OWN}.migration IN EXCLUSIVE MODE")
+    return True, stored_plan(cursor, name)
+
+
+def check_free(cursor: Any, replace: bool) -> None:
+    """Raise Refused unless what an earlier run has made may give way."""
+    check_not_in_use(cursor)
+    check_replaceable(cursor, replace)
 
 
 def replace_tables(cursor: Any, plan: Plan) -> list[str]:

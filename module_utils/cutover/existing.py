@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from . import setaside
-from .ddl import OWN, OWN_TABLES, check_not_in_use, check_replaceable, free_schema, stored_plan
+from .ddl import OWN, OWN_TABLES, check_free, check_not_in_use, free_schema, known_plan
 from .errors import Finding, Refused
 from .follow import position
 from .plan.model import Plan, PlanTable
@@ -34,13 +34,12 @@ def prepare(connection: Any, plan: Plan, replace: bool = False, check_mode: bool
     try:
         with connection, connection.cursor() as cursor:
             check_structure(cursor, plan)
-            cursor.execute("SELECT to_regclass(%s), to_regclass(%s)", (f"{OWN}.migration", f"{OWN}.loaded"))
-            known, ready = cursor.fetchone()
-            if known is not None and stored_plan(cursor, plan.name) == plan.fingerprint() and ready is not None:
+            known, stored = known_plan(cursor, plan.name)
+            cursor.execute("SELECT to_regclass(%s)", (f"{OWN}.loaded",))
+            if stored == plan.fingerprint() and cursor.fetchone()[0] is not None:
                 return []
-            if known is not None:
-                check_not_in_use(cursor)
-                check_replaceable(cursor, replace)
+            if known:
+                check_free(cursor, replace)
             if not check_mode:
                 for statement in statements:
                     cursor.execute(statement)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -18,8 +17,8 @@ from cutover.plan.model import Plan
 from cutover.plan.model import from_dict as plan_from_dict
 from support import engine
 from support.host_pythons import found, made
+from support.playbooks import ansible
 from support.postgres import Cluster, Database
-from support.project import ROOT
 from support.switching import Load, Stage, stage
 
 pytestmark = pytest.mark.slow
@@ -153,21 +152,7 @@ class Host:
         path.write_text(playbook)
         given.touch(mode=0o600)
         given.write_text(json.dumps(self.variables))
-        done = subprocess.run(
-            [str(ROOT / ".venv/bin/ansible-playbook"), "-i", "localhost,", "-c", "local", "-e", f"@{given}", str(path)],
-            env={
-                **os.environ,
-                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-                "LC_ALL": "C.UTF-8",
-                "ANSIBLE_NOCOLOR": "1",
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=400,
-            check=False,
-        )
+        done = ansible("-i", "localhost,", "-c", "local", "-e", f"@{given}", str(path))
         assert done.returncode == 0, done.stdout[-6000:]
 
 

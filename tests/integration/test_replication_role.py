@@ -26,6 +26,7 @@ from cutover.reverse import capture as outbox
 from cutover.source.fence import raise_fence
 from cutover.target.connect import connect
 from support.engine import migrate
+from support.playbooks import ansible
 from support.project import ROOT
 
 SCRIPT = """
@@ -286,13 +287,8 @@ def test_the_unit_is_one_that_systemd_accepts(tmp_path: Path) -> None:
         mode: "0644"
 """
     )
-    subprocess.run(
-        [str(ROOT / ".venv/bin/ansible-playbook"), "-i", "localhost,", "-c", "local", str(playbook)],
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "LC_ALL": "C.UTF-8"},
-        check=True,
-        capture_output=True,
-        timeout=60,
-    )
+    done = ansible("-i", "localhost,", "-c", "local", str(playbook))
+    assert done.returncode == 0, done.stdout
     unit = (tmp_path / "pg-cutover-shop.service").read_text()
     escaped = str(odd).replace("%", "%%")
     assert f'ExecStart="/usr/bin/python3" -B "{escaped}/abc" --config "{escaped}/replication.config.json"\n' in unit

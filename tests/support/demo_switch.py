@@ -12,15 +12,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import psycopg2
-
-from cutover import access
-from cutover.target.connect import connect
-
 from .postgres import Cluster
 from .project import ROOT
 from .proxies import free_port, haproxy
-from .switching import ROLE_PASSWORD, Stage, follow_ready
+from .switching import Stage, admitted, follow_ready
 
 DEMO = ROOT / "demo"
 
@@ -34,14 +29,7 @@ def demo_stage(folder: Path, cluster: Cluster, scale: float) -> Iterator[Stage]:
         connection.execute("PRAGMA journal_mode = WAL")
     database = cluster.create_database()
     plan = follow_ready(source, folder, database)
-    role = f"{database.name}_app"
-    with closing(psycopg2.connect(cluster.superuser_url())) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(f'CREATE ROLE "{role}" LOGIN PASSWORD %s', (ROLE_PASSWORD,))
-    with closing(connect(database.url)) as target:
-        access.admit_readers(target, plan, role)
-    url = cluster.url(role, ROLE_PASSWORD, database.name)
+    role, url = admitted(cluster, database, plan)
     with (
         _application(folder, "blue", f"sqlite:///{source}") as (blue, blue_port),
         _application(folder, "green", url) as (green, green_port),

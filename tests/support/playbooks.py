@@ -20,22 +20,32 @@ from support.project import ROOT
 LIMIT = 400
 
 
-def run_local(playbook: str, url: str, variables: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
-    """Run a playbook on this host to its end, with nothing but a target URL and variables."""
-    program = str(ROOT / ".venv/bin/ansible-playbook")
+def ansible(*arguments: str, timeout: float = LIMIT, **environment: str) -> subprocess.CompletedProcess[str]:
+    """ansible-playbook with the project's configuration, to its end; what it printed, errors too, is ``stdout``."""
     return subprocess.run(
-        [
-            *(program, "-i", "localhost,", "-c", "local", str(ROOT / "playbooks" / playbook)),
-            *("-e", json.dumps(dict(variables))),
-        ],
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "CUTOVER_TARGET_URL": url, "LC_ALL": "C.UTF-8"},
+        [str(ROOT / ".venv/bin/ansible-playbook"), *arguments],
+        env={
+            **os.environ,
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "LC_ALL": "C.UTF-8",
+            "ANSIBLE_NOCOLOR": "1",
+            **environment,
+        },
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=LIMIT,
+        timeout=timeout,
         check=False,
     )
+
+
+def run_local(playbook: str, url: str, variables: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
+    """Run a playbook on this host to its end, with nothing but a target URL and variables."""
+    given = ("-e", json.dumps(dict(variables)))
+    path = str(ROOT / "playbooks" / playbook)
+    return ansible("-i", "localhost,", "-c", "local", path, *given, CUTOVER_TARGET_URL=url)
 
 
 @dataclass(frozen=True)

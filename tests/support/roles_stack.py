@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 
 import psycopg2
 
+from support import playbooks
 from support.project import ROOT
 
 HERE = ROOT / "tests" / "e2e" / "roles"
@@ -27,29 +27,7 @@ PROXY, APPLICATION = "http://127.0.0.1:28080", "http://127.0.0.1:28081"
 
 def ansible(playbook: str, *arguments: str, fails: bool = False) -> str:
     """Run a playbook, as talkative as it gets in use, and return its output, which never holds a secret."""
-    done = subprocess.run(
-        [
-            str(Path(sys.executable).with_name("ansible-playbook")),
-            "-i",
-            str(HERE / "inventory.yml"),
-            str(HERE / playbook),
-            "-vvv",
-            "--diff",
-            *arguments,
-        ],
-        env={
-            **os.environ,
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "LC_ALL": "C.UTF-8",
-            "ANSIBLE_NOCOLOR": "1",
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=400,
-        check=False,
-    )
+    done = playbooks.ansible("-i", str(HERE / "inventory.yml"), str(HERE / playbook), "-vvv", "--diff", *arguments)
     for file in (STACK / "secrets").glob("*"):
         assert secret(file.name) not in done.stdout, f"{file.name} is in the output of {playbook}"
     assert "SCRAM-SHA-256$" not in done.stdout, "a verifier is as good as a weak password"

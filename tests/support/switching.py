@@ -268,6 +268,18 @@ def follow_ready(source: Path, folder: Path, database: Database) -> Plan:
     return plan
 
 
+def admitted(cluster: Cluster, database: Database, plan: Plan) -> tuple[str, str]:
+    """The application's role, which may read the tables, and its URL."""
+    role = f"{database.name}_app"
+    with closing(psycopg2.connect(cluster.superuser_url())) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f'CREATE ROLE "{role}" LOGIN PASSWORD %s', (ROLE_PASSWORD,))
+    with closing(connect(database.url)) as target:
+        access.admit_readers(target, plan, role)
+    return role, cluster.url(role, ROLE_PASSWORD, database.name)
+
+
 @contextmanager
 def stage(
     folder: Path,
@@ -280,14 +292,7 @@ def stage(
     source = folder / "app.sqlite"
     make_source(source)
     plan = prepare(source, folder, database)
-    role = f"{database.name}_app"
-    with closing(psycopg2.connect(cluster.superuser_url())) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(f'CREATE ROLE "{role}" LOGIN PASSWORD %s', (ROLE_PASSWORD,))
-    with closing(connect(database.url)) as target:
-        access.admit_readers(target, plan, role)
-    url = cluster.url(role, ROLE_PASSWORD, database.name)
+    role, url = admitted(cluster, database, plan)
     with _app(str(source)) as (blue, blue_port), _app(url) as (green, green_port):
         with haproxy(folder / "proxy", blue_port, green_port, **variables) as proxy:
             yield Stage(folder, source, cluster, database, plan, proxy, role, blue, green, blue_port)

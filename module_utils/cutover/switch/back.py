@@ -111,11 +111,7 @@ class Back:
             if not replayed.more and spent_ms <= self.config.budget_ms / 2:
                 return
             if time.monotonic() > until:
-                raise CutoverError(
-                    f"for {self.config.catch_up_seconds:.0f} s the changes of the application came as fast as they are "
-                    f"replayed: the last {replayed.logged} took {spent_ms:.0f} ms, which must be less than half of the hold's "
-                    f"budget of {self.config.budget_ms} ms. Try at a quieter time, or give it a larger budget."
-                )
+                raise critical.never_quiet(self.config, "replayed", replayed.logged, spent_ms)
 
     # ---- in the hold
 

@@ -88,6 +88,15 @@ class Decided(Exception):
     """Whether the decision was taken is to be read from the databases, or it was and something failed after it."""
 
 
+def never_quiet(config: Config, carried: str, logged: int, spent_ms: float) -> CutoverError:
+    """The refusal of an application whose changes come as fast as they are ``carried``: applied, replayed."""
+    return CutoverError(
+        f"for {config.catch_up_seconds:.0f} s the changes of the application came as fast as they are {carried}: the last "
+        f"{logged} took {spent_ms:.0f} ms, which must be less than half of the hold's budget of {config.budget_ms} ms. Try at "
+        "a quieter time, or give it a larger budget."
+    )
+
+
 @contextlib.contextmanager
 def alone(config: Config) -> Iterator[tuple[str, ReplicationLock]]:
     """Hold the locks of a switch. Raises Locked at once when another one is at work, or when a service replicates."""

@@ -246,11 +246,7 @@ class Forward:
             if not more and spent_ms <= self.config.budget_ms / 2:
                 return
             if time.monotonic() > until:
-                raise CutoverError(
-                    f"for {self.config.catch_up_seconds:.0f} s the changes of the application came as fast as they are applied: "
-                    f"the last {logged} took {spent_ms:.0f} ms, which must be less than half of the hold's budget of "
-                    f"{self.config.budget_ms} ms. Try at a quieter time, or give it a larger budget."
-                )
+                raise critical.never_quiet(self.config, "applied", logged, spent_ms)
 
     def _round(self, size: int) -> tuple[int, bool]:
         """Apply one batch with all that the drain does; (entries, whether more wait)."""

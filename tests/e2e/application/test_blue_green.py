@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from support.playbooks import ansible
 from support.postgres import free_port
 from support.project import ROOT
 
@@ -68,26 +69,11 @@ class Place:
     def role(self, tasks: str, *, check: bool = False, fails: bool = False, **variables: Any) -> str:
         """Run one entry point, as talkative as it gets, and return the output, which never holds the password."""
         extra = json.dumps({**self.variables, "run_tasks": tasks, **variables})
-        done = subprocess.run(
-            [
-                *(str(ROOT / ".venv/bin/ansible-playbook"), "-i", "place,", "-c", "local", "-vvv", "--diff"),
-                *(str(Path(__file__).with_name("run.yml")), "-e", f"@{self._file(extra)}"),
-                *("-e", f"ansible_python_interpreter={sys.executable}"),
-                *(["--check"] if check else []),
-            ],
-            env={
-                **os.environ,
-                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-                "LC_ALL": "C.UTF-8",
-                "ANSIBLE_NOCOLOR": "1",
-                "ANSIBLE_ROLES_PATH": f"{ROOT / 'roles'}:{self.folder / 'roles'}",
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-            check=False,
+        done = ansible(
+            *("-i", "place,", "-c", "local", "-vvv", "--diff", str(Path(__file__).with_name("run.yml"))),
+            *("-e", f"@{self._file(extra)}", "-e", f"ansible_python_interpreter={sys.executable}"),
+            *(["--check"] if check else []),
+            ANSIBLE_ROLES_PATH=f"{ROOT / 'roles'}:{self.folder / 'roles'}",
         )
         assert "s3cr" not in done.stdout, "the password is in the output"
         assert (done.returncode != 0) == fails, done.stdout[-6000:]

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import stat
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 
 from cutover.switch.proxy import KINDS, Proxies, ProxyError
-from support.project import ROOT
+from support.playbooks import ansible
 from support.proxies import application, free_port, now_ms
 
 HERE = Path(__file__).parent
@@ -34,20 +33,9 @@ class Stack:
 
     def play(self, playbook: str, *arguments: str, fails: bool = False, **variables: Any) -> str:
         """Run a playbook."""
-        done = subprocess.run(
-            [
-                *(str(ROOT / ".venv/bin/ansible-playbook"), "-i", str(HERE / "hosts.yml"), str(HERE / playbook)),
-                *("-e", json.dumps({**self.variables, **variables})),
-                *arguments,
-            ],
-            env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "LC_ALL": "C.UTF-8"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=400,
-            check=False,
-        )
-        assert (done.returncode != 0) == fails, done.stdout[-6000:] + done.stderr[-2000:]
+        given = json.dumps({**self.variables, **variables})
+        done = ansible("-i", str(HERE / "hosts.yml"), str(HERE / playbook), "-e", given, *arguments)
+        assert (done.returncode != 0) == fails, done.stdout[-6000:]
         return done.stdout
 
     def endpoints(self) -> list[dict[str, Any]]:
