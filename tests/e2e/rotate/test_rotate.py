@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""rotate.yml while two instances write all the time, killed at each step, and what it shows of the passwords."""
+
+from __future__ import annotations
+
+import re
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from support.leaks import Processes, files_showing, forms
+from support.rotate_stack import SECRETS, STACK, admin, ansible, failures, kept, right, written
+
+pytestmark = pytest.mark.slow
+
+ROTATE = "playbooks/rotate.yml"
+
+
+def test_all_passwords_are_rotated_and_no_request_fails(stack: None, tmp_path: Path) -> None:
+    before, rows = kept(), written()
+    with Processes() as processes:
+        said = ansible(ROTATE, "-e", "cutover_rotate=all", "-e", f"cutover_report_dir={tmp_path / 'reports'}")
+    right(before, SECRETS)
+    assert failures() == ""
+    assert written() > rows
+    # What they made while the second login stood in is the role's own.
+    assert admin("SELECT DISTINCT who FROM written") == [("rotate_test_app",)]
+    assert "Rotated: " in said
+
+    secrets = [*before.values(), *kept().values()]
+    assert [form for one in secrets for form in forms(one) if form.decode() in said] == []
+    assert "SCRAM-SHA-256$" not in said
+    assert processes.showing(secrets) == []
+    assert list(files_showing(STACK / "state-of-migration", secrets)) == []
+    assert list(files_showing(tmp_path, secrets)) == []
+    wide = [path for path in files_showing(STACK, secrets) if stat.S_IMODE(path.stat().st_mode) & 0o077]
+    assert wide == []
+    assert not re.search(
+        r"password", (STACK / "log/pgbouncer/pgbouncer.log").read_text().replace("password_", ""), re.I
+    )
+
+
+def test_without_a_name_nothing_is_rotated(stack: None) -> None:
+    before = kept()
+    said = ansible(ROTATE)
+    assert "Nothing is rotated" in said
+    assert "changed=0" in said
+    assert not re.search(r"changed=[1-9]", said)
+    said = ansible(ROTATE, "--check", "-e", "cutover_rotate=app")
+    assert "Would be rotated: app_password" in said
+    assert kept() == before
+    said = ansible(ROTATE, "-e", "cutover_rotate=app,superuser", fails=True)
+    assert "cutover_rotate names superuser; here it can name" in " ".join(said.split())
+    assert kept() == before
+
+
+# At whose beginning the run is killed, one after the other: each run goes on where the one before it was ended.
+STEPS = [
+    "TASK [rotation : Make a second login for the application]",
+    "PLAY [Rotate 5",
+    "TASK [application : Restart the instance]",
+    "TASK [rotation : Set the passwords]",
+    "PLAY [Rotate 8",
+    "PLAY [Rotate 10",
+    "TASK [rotation : Drop the second logins]",
+    "TASK [rotation : Forget the passwords that were]",
+]
+
+
+def test_killed_at_each_step_the_next_run_goes_on(stack: None) -> None:
+    before = kept()
+    coming: dict[str, str] = {}
+    for step in STEPS:
+        # Named the first time only: after that a rotation is under way.
+        ansible(ROTATE, *(() if coming else ("-e", "cutover_rotate=app,pgbouncer")), kill_at=step)
+        coming = coming or {name[:-5]: value for name, value in kept().items() if name.endswith(".next")}
+        time.sleep(1)
+        assert failures() == "", f"nobody is locked out while it lies there ({step})"
+    ansible(ROTATE)
+    right(before, ("app_password", "pgbouncer_auth_password", "pgbouncer_admin_password"))
+    assert {name: kept()[name] for name in coming} == coming, "it is the rotation that was under way"
+    assert failures() == ""
