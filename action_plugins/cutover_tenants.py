@@ -8,8 +8,9 @@ import sys
 import time
 from typing import Any
 
-from ansible import constants as C
+import ansible.constants as C
 from ansible.errors import AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
@@ -134,7 +135,7 @@ class ActionModule(ActionBase):
             "cutover_state_dir": str(read("cutover_state_dir")),
             "cutover_secrets_dir": str(read("cutover_secrets_dir")),
             "cutover_report_dir": str(read("cutover_report_dir", "reports")),
-            "rehearsal": bool(read("cutover_rehearsal", False)),
+            "rehearsal": boolean(read("cutover_rehearsal", False), strict=False),
             "provider": "" if by_url else provider,
             "database": (tenants.place(url) if url else ()) if by_url else (provider, name.replace("-", "_")),
             "servers": self._servers(tenant) if self._playbook in tenants.SERVERS else [],
@@ -182,7 +183,11 @@ class ActionModule(ActionBase):
         for tenant in found:
             seen = looked.get(tenant.name)
             if seen is None:
-                entries.append(summary.lost(tenant.name, tenant.host))
+                entries.append(
+                    summary.lost(
+                        tenant.name, tenant.host, str((self._task.args.get("unseen") or {}).get(tenant.host) or "")
+                    )
+                )
             elif tenants.finished(seen.get("stage"), bool(seen.get("unchanged")), self._playbook) and not self._again():
                 entries.append(summary.passed(tenant.name, tenant.host, seen["stage"]))
             else:
@@ -209,7 +214,7 @@ class ActionModule(ActionBase):
         }
 
     def _again(self) -> bool:
-        return bool(self._template(self._vars, "cutover_start_over", False)) or self._task.check_mode
+        return boolean(self._template(self._vars, "cutover_start_over", False), strict=False)
 
     def _child(
         self, tenant: tenants.Tenant, work: str, report: str, playbook: str, more: dict[str, Any]

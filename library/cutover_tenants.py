@@ -34,6 +34,10 @@ options:
     description: What they say of each tenant's file, as C(cutover_tenant_files) returns it.
     type: dict
     default: {}
+  unseen:
+    description: Why a host could say nothing.
+    type: dict
+    default: {}
   only:
     description: The tenants to run for; empty means all.
     type: list

@@ -10,9 +10,9 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import ansible.constants as C
+import ansible.context as context
 import yaml
-from ansible import constants as C
-from ansible import context
 from ansible.parsing.yaml.dumper import AnsibleDumper
 
 from cutover.errors import CutoverError

@@ -83,7 +83,9 @@ class Fleet:
                 cwd=ROOT,
                 env={
                     **{key: value for key, value in os.environ.items() if key != "CUTOVER_TARGET_URL"},
-                    "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "LC_ALL": "C.UTF-8", "ANSIBLE_NOCOLOR": "1",
+                    "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+                    "LC_ALL": "C.UTF-8",
+                    "ANSIBLE_NOCOLOR": "1",
                     "ANSIBLE_LOCAL_TEMP": str(self.folder / "local"),
                 },
                 stdin=subprocess.DEVNULL,

@@ -32,6 +32,7 @@ class Hosts:
         """How Ansible reaches each of them."""
         return {
             "ansible_connection": "ssh",
+            "ansible_user": "root",
             "ansible_ssh_executable": str(self._ssh),
             "ansible_ssh_transfer_method": "piped",
             "ansible_python_interpreter": sys.executable,

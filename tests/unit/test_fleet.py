@@ -308,10 +308,10 @@ def test_a_log_tells_why_where_no_report_does(
 
 
 def test_the_table_names_each_tenant_and_what_to_do_for_those_that_are_not_done() -> None:
-    entries = [summary.passed("acme", "web1", "migrated"), summary.lost("globex", "web2")]
+    entries = [summary.passed("acme", "web1", "migrated"), summary.lost("globex", "web2", "No route\nto host")]
     lines = summary.table(entries)
     assert lines[0].split() == ["tenant", "host", "outcome", "rows", "seconds"]
-    assert "globex: web2 cannot be reached." in lines
+    assert "globex: web2 cannot be worked with: No route to host." in lines
     assert any(line.startswith("  next: bring web2 back") for line in lines)
     assert not any(line.startswith("acme:") for line in lines)
     assert summary.verdict(entries) == "1 of 2 tenants are done; not done: globex."

@@ -110,7 +110,9 @@ def run(children: list[Child], at_once: int, owner: Owner, say: Callable[[str], 
         told["end"] = True
 
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
-    waiting, running, ended = list(children), [], []
+    waiting = list(children)
+    running: list[_Running] = []
+    ended: list[Ended] = []
     try:
         while (waiting or running) and not told["end"] and not owner.gone():
             while waiting and len(running) < max(1, at_once):

@@ -60,12 +60,12 @@ def passed(name: str, host: str, stage: str) -> dict[str, Any]:
     return {**_nothing(name, host), "outcome": "done before", "ok": True, "reason": f"it is {stage}"}
 
 
-def lost(name: str, host: str) -> dict[str, Any]:
-    """The entry of a tenant whose host did not answer, so that its run was not begun."""
+def lost(name: str, host: str, reason: str) -> dict[str, Any]:
+    """The entry of a tenant whose host did not answer as it should, so that its run was not begun."""
     return {
         **_nothing(name, host),
         "outcome": "unreachable",
-        "reason": f"{host} cannot be reached",
+        "reason": f"{host} cannot be worked with: {' '.join(reason.split()) or 'it does not answer'}",
         "next": f"bring {host} back, then run the same command again: it does only what is left",
     }
 
