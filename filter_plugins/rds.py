@@ -51,13 +51,17 @@ _WORDS = (
 _LOGIN = (
     (
         "certificate has expired",
-        "The server's certificate has expired. Give the instance a new one "
-        "(aws rds modify-db-instance --ca-certificate-identifier).",
+        (
+            "The server's certificate has expired. Give the instance a new one "
+            "(aws rds modify-db-instance --ca-certificate-identifier)."
+        ),
     ),
     (
         "certificate verify failed",
-        "None of the authorities in rds_ca_bundle has signed the server's certificate. Give AWS's current bundle; "
-        "if it is the current one, somebody else answers in the server's place.",
+        (
+            "None of the authorities in rds_ca_bundle has signed the server's certificate. Give AWS's current bundle; "
+            "if it is the current one, somebody else answers in the server's place."
+        ),
     ),
     ("does not match host name", "The certificate is another server's. Somebody else may be answering in its place."),
     ("password authentication failed", "The password in the secret (rds_secret_name) is not the master user's."),

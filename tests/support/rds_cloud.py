@@ -156,6 +156,16 @@ def serve(folder: Path, port: int) -> None:
         server.stop()
 
 
+def main(command: str, place: str, port: str = "0") -> None:
+    """Entry point."""
+    folder = Path(place).resolve()
+    if command == "start":
+        start(folder, int(port))
+    elif command == "serve":
+        serve(folder, int(port))
+    else:
+        stop(folder)
+
+
 if __name__ == "__main__":
-    command, place, *rest = sys.argv[1:]
-    {"start": start, "stop": stop, "serve": serve}[command](Path(place).resolve(), *map(int, rest))
+    main(*sys.argv[1:])

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the role rds decides without asking AWS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from support.project import load
+
+rds = load("filter_plugins/rds.py")
+parameters = load("library/rds_parameters.py")
+orderable = load("library/rds_orderable.py")
+wait = load("action_plugins/rds_wait.py")
+
+GOOD: dict[str, Any] = {
+    "identifier": "shop",
+    "region": "eu-central-1",
+    "instance_class": "db.t4g.medium",
+    "backup_retention_days": 7,
+    "subnet_ids": ["subnet-1", "subnet-2"],
+    "allowed_cidrs": ["10.0.1.0/24"],
+    "allowed_security_groups": [],
+    "master_user": "cutover_admin",
+    "engine_version": "16",
+    "allocated_storage": 20,
+    "max_allocated_storage": 0,
+    "parameters": {"rds.force_ssl": "1"},
+}
+
+
+def mistakes(**changes: Any) -> list[str]:
+    """What is said of the good variables with changes."""
+    found: list[str] = rds.rds_mistakes({**GOOD, **changes}, ["rdsadmin", "admin"])
+    return found
+
+
+def test_good_variables_are_taken() -> None:
+    assert mistakes() == []
+    assert mistakes(engine_version="17.2", allowed_cidrs=["2001:db8::/32"], max_allocated_storage=100) == []
+    assert mistakes(allowed_cidrs=[], allowed_security_groups=["sg-1"]) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"identifier": "Shop"}, "rds_identifier"),
+        ({"identifier": "shop--two"}, "rds_identifier"),
+        ({"identifier": "shop-"}, "rds_identifier"),
+        ({"region": ""}, "rds_region is empty"),
+        ({"instance_class": ""}, "rds_instance_class is not set"),
+        ({"instance_class": "t4g.medium"}, "rds_instance_class"),
+        ({"backup_retention_days": 6}, "at least 7"),
+        ({"subnet_ids": ["subnet-1", "subnet-1"]}, "at least two subnets"),
+        ({"allowed_cidrs": []}, "Nobody could connect"),
+        ({"allowed_cidrs": ["10.0.1.5/24"]}, "no network"),
+        ({"allowed_cidrs": ["0.0.0.0/0"]}, "the whole internet"),
+        ({"allowed_cidrs": ["::/0"]}, "the whole internet"),
+        ({"master_user": "rdsadmin"}, "rds_master_user"),
+        ({"master_user": "pg_me"}, "rds_master_user"),
+        ({"engine_version": "14.9"}, "PostgreSQL 15"),
+        ({"engine_version": "sixteen"}, "rds_engine_version"),
+        ({"max_allocated_storage": 10}, "less than rds_allocated_storage"),
+        ({"parameters": {"rds.force_ssl": "0"}}, "rds.force_ssl"),
+    ],
+)
+def test_each_mistake_is_named_once(changes: dict[str, Any], word: str) -> None:
+    (found,) = mistakes(**changes)
+    assert word in found
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    assert len(mistakes(region="", instance_class="", backup_retention_days=0)) == 3
+
+
+def subnet(name: str, zone: str, vpc: str = "vpc-1") -> dict[str, str]:
+    """A subnet as AWS describes it."""
+    return {"subnet_id": name, "availability_zone": zone, "vpc_id": vpc}
+
+
+@pytest.mark.parametrize(
+    ("found", "word"),
+    [
+        ([subnet("a", "z1")], "has no subnet b"),
+        ([subnet("a", "z1"), subnet("b", "z1")], "one availability zone (z1)"),
+        ([subnet("a", "z1"), subnet("b", "z2", "vpc-2")], "several VPCs (vpc-1, vpc-2)"),
+    ],
+)
+def test_subnets_that_do_not_do_are_told_why(found: list[dict[str, str]], word: str) -> None:
+    (mistake,) = rds.rds_subnet_mistakes(["a", "b"], found, "eu-central-1")
+    assert word in mistake
+    assert rds.rds_subnet_mistakes(["a", "b"], [subnet("a", "z1"), subnet("b", "z2")], "eu-central-1") == []
+
+
+def test_rules_let_in_networks_of_both_kinds_and_groups() -> None:
+    assert [
+        sorted(set(rule) - {"proto", "ports", "rule_desc"})
+        for rule in rds.rds_rules(["10.0.0.0/8", "2001:db8::/32"], ["sg-1"], 5432)
+    ] == [
+        ["cidr_ip"],
+        ["cidr_ipv6"],
+        ["group_id"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [
+        ("InstanceQuotaExceeded", "quota in eu-central-1 is used up"),
+        ("StorageQuotaExceeded", "quota in eu-central-1 is used up"),
+        ("InvalidClientTokenId", "does not know these credentials"),
+        ("ExpiredToken", "have expired"),
+        ("AccessDenied", "may not do it"),
+        ("InsufficientDBInstanceCapacity", "no such machine left"),
+        ("SomethingNew", "AWS refused it"),
+    ],
+)
+def test_an_error_of_aws_is_told_with_what_to_do(code: str, word: str) -> None:
+    message = f"Unable to create DB instance: An error occurred ({code}) when calling the CreateDBInstance operation: The reason."
+    told = rds.rds_problem({"msg": message}, "eu-central-1", "shop")
+    assert told.startswith("shop in eu-central-1: ")
+    assert word in told
+    assert f"AWS says: {code}: The reason." in told
+    assert "run again" in told
+
+
+def test_a_message_of_the_roles_own_is_passed_on() -> None:
+    assert rds.rds_problem({"msg": "Nothing was changed."}, "eu-central-1", "shop") == "Nothing was changed."
+
+
+def test_parameters_are_set_at_once_or_at_the_restart_and_reset_only_where_somebody_set_them() -> None:
+    known = {
+        "work_mem": {"ApplyType": "dynamic", "Source": "engine-default"},
+        "max_wal_size": {"ApplyType": "dynamic", "Source": "user", "ParameterValue": "4096"},
+        "max_connections": {"ApplyType": "static", "Source": "system", "ParameterValue": "100"},
+        "log_lock_waits": {"ApplyType": "dynamic", "Source": "user", "ParameterValue": "1"},
+    }
+    modify, reset = parameters.plan(
+        known, {"work_mem": "64", "max_connections": "200", "log_lock_waits": "1"}, ["max_wal_size", "work_mem"]
+    )
+    assert modify == [
+        {"ParameterName": "max_connections", "ParameterValue": "200", "ApplyMethod": "pending-reboot"},
+        {"ParameterName": "work_mem", "ParameterValue": "64", "ApplyMethod": "immediate"},
+    ]
+    assert reset == [{"ParameterName": "max_wal_size", "ApplyMethod": "immediate"}]
+
+
+def test_a_class_without_encryption_storage_or_standby_is_told() -> None:
+    option = {"SupportsStorageEncryption": True, "StorageType": "gp2", "MultiAZCapable": False}
+    assert orderable.problem([option], "gp2", False) == ""
+    assert "encrypted" in orderable.problem([{**option, "SupportsStorageEncryption": False}], "gp2", False)
+    assert "gp3" in orderable.problem([option], "gp3", False)
+    assert "standby" in orderable.problem([option], "gp2", True)
+    assert orderable.alike("db.t4g.huge", ["db.m6g.large", "db.t4g.micro", "db.m6g.large"]) == [
+        "db.t4g.micro",
+        "db.m6g.large",
+    ]
+
+
+def test_an_instance_whose_class_is_about_to_change_is_not_done() -> None:
+    now = {"db_instance_status": "available"}
+    assert wait._state([now], "db_instance_status") == "available"
+    assert (
+        wait._state([{**now, "pending_modified_values": {"db_instance_class": "db.x"}}], "db_instance_status")
+        != "available"
+    )
+    assert wait._state([], "db_instance_status") == "not there yet"
+    assert wait._done({"a": "available", "b": "storage-optimization"})
+    assert not wait._done({"a": "available", "b": "creating"})
+    assert "storage is full" in wait._stuck({"a": "available", "b": "storage-full"})
