@@ -177,31 +177,30 @@ def rds_summary(given: dict[str, Any]) -> list[str]:
     """What costs money, for the operator to read before it is made."""
     now, aurora = given["now"], given["engine"] == "aurora-postgresql"
     kind = "Aurora cluster" if aurora else "RDS instance"
-    what = f"{kind} {given['identifier']} in {given['region']}, account {given['account']}"
     if now:
         state = f"is there ({now.get('status') or now.get('db_instance_status')}"
         state += f", {now['db_instance_class']})" if now.get("db_instance_class") else ")"
     else:
-        state = "would be created (check mode: nothing is)" if given["check_mode"] else "is created now"
-    count = (2 if given["multi_az"] or given["read_replica"] else 1) if aurora else 1
+        state = "would be created (check mode creates nothing)" if given["check_mode"] else "is created now"
+    size = given["instance_class"]
+    count = 2 if aurora and (given["multi_az"] or given["read_replica"]) else 1
+    standby = ", doubled for a standby in a second zone (rds_multi_az)" if given["multi_az"] and not aurora else ""
+    # Without colons: Ansible would put quotes around the line.
     lines = [
-        f"{what}: {state}. What costs money:",
-        f"{given['engine']} {given['version']}, {count} x {given['instance_class']}"
-        + (", doubled for a standby in a second zone (rds_multi_az)" if given["multi_az"] and not aurora else ""),
+        f"{kind} {given['identifier']} in {given['region']}, account {given['account']}, {state}. What costs money",
+        f"{given['engine']} {given['version']} on {count} x {size}{standby}",
     ]
     if not aurora:
         grow = f", growing up to {given['max_storage']} GiB" if given["max_storage"] else ""
-        lines.append(f"storage: {given['storage']} GiB {given['storage_type']}, encrypted{grow}")
-        lines.append(f"read replica: {'1 x ' + given['instance_class'] if given['read_replica'] else 'none'}")
+        lines.append(f"storage of {given['storage']} GiB {given['storage_type']}, encrypted{grow}")
+        lines.append(f"read replica on 1 x {size}" if given["read_replica"] else "no read replica")
     if given["bulk_instance_class"]:
         lines.append(
-            f"while rows are copied: {given['bulk_instance_class']}, then {given['instance_class']} again; "
-            "each change restarts the server and takes minutes"
+            f"{given['bulk_instance_class']} while rows are copied, then {size} again; each change restarts the server "
+            "and takes minutes"
         )
-    lines.append(
-        f"backups: kept for {given['backup_days']} days; deletion protection "
-        + ("on" if given["deletion_protection"] else "OFF")
-    )
+    protection = "on" if given["deletion_protection"] else "OFF"
+    lines.append(f"backups kept for {given['backup_days']} days; deletion protection {protection}")
     return lines
 
 

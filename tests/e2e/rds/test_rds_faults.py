@@ -82,7 +82,7 @@ def test_a_deadline_ends_the_wait_and_the_next_run_waits_on(cloud: Any) -> None:
 
     output = cloud.run(name="slow", rds_timeout=120)
     assert "] slow: available" in output
-    assert "slow in eu-central-1, account 123456789012: is there" in output
+    assert "slow in eu-central-1, account 123456789012, is there" in output
 
 
 def test_a_state_that_does_not_end_by_itself_is_not_waited_for(cloud: Any) -> None:
@@ -105,8 +105,8 @@ def test_a_bundle_that_has_expired_or_is_none_is_refused(cloud: Any) -> None:
         (cloud.folder / "state.json", "holds no readable certificate"),
         (cloud.folder / "nowhere.pem", "cannot be read on the controller"),
     ):
-        # The database of the test before is there; nothing has to be made to get this far.
-        assert message in cloud.run(name="wrongca", fails=True, rds_ca_bundle=str(path))
+        assert message in cloud.run("trust", name="expired", fails=True, rds_ca_bundle=str(path))
+    assert not (cloud.folder / "installed" / "expired.pem").exists()
 
 
 def test_an_instance_of_somebody_else_is_not_touched(cloud: Any) -> None:
