@@ -29,7 +29,7 @@ PROXY_PACKAGES := haproxy nginx-light curl
 DEMO_PACKAGES := $(DATABASE_PACKAGES) pgbouncer haproxy acl
 
 # What mypy checks: the engine, what wraps it, and what the tests stand on.
-TYPED := $(wildcard .ci/contain.py module_utils/cutover library/*.py action_plugins/*.py filter_plugins/*.py tests/support tests/corpus tests/conftest.py molecule/conftest.py bench)
+TYPED := $(wildcard .ci/*.py module_utils/cutover library/*.py action_plugins/*.py filter_plugins/*.py tests/support tests/corpus tests/conftest.py molecule/conftest.py bench)
 
 # The configuration holds in any folder, also in one that Ansible would distrust (writable by others).
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
@@ -121,6 +121,10 @@ bench-online: demo-packages ## cutovers and rollbacks of a demo under load: hold
 	@$(VENV)/bin/python bench/online.py $(ARGS)
 
 # ---------------------------------------------------------------- upkeep
+
+.PHONY: docs
+docs: setup ## write the roles' tables of variables anew
+	@$(VENV)/bin/python .ci/role_readmes.py
 
 .PHONY: lock
 lock: setup ## write the locks anew (UPGRADE=1: newer versions)

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,13 @@ def test_role_explains_itself(role: str) -> None:
     path = ROOT / "roles" / role
     assert (path / "README.md").exists()
     assert (load(path / "meta/main.yml") or {}).get("galaxy_info", {}).get("description")
+
+
+def test_tables_of_variables_in_the_roles_pages_are_those_of_the_specifications() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / ".ci/role_readmes.py"), "--check"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, ""), "run `make docs`: " + done.stdout + done.stderr
 
 
 PAGES = sorted(p for p in ROOT.rglob("*.md") if not any(part.startswith(".") for part in p.relative_to(ROOT).parts))
