@@ -27,7 +27,7 @@ try:
     rows = cursor.fetchall() if cursor.description else []
     print(json.dumps({"rows": rows, "columns": [column.name for column in cursor.description or ()]}, default=str))
 except psycopg2.Error as error:
-    print(json.dumps({"error": error.pgcode, "message": str(error).strip()}))
+    print(json.dumps({"error": error.pgcode or "unknown", "message": str(error).strip()}))
 """
 
 
