@@ -43,7 +43,9 @@ def test_services_run_and_start_with_the_host(on: Any) -> None:
         ("db1", "/etc/postgresql/15/main/pg_ident.conf", "postgres", 0o640),
         ("db1", "/var/lib/postgresql/15/main", "postgres", 0o700),
         ("pool1", "/etc/pgbouncer/pgbouncer.ini", "postgres", 0o640),
+        ("db1", "/etc/postgresql/15/main/tls/server.key", "postgres", 0o600),
         ("pool1", "/etc/pgbouncer/userlist.txt", "postgres", 0o600),
+        ("pool1", "/etc/pgbouncer/tls/server.key", "postgres", 0o600),
     ],
 )
 def test_modes(on: Any, host: str, path: str, user: str, mode: int) -> None:

@@ -146,3 +146,16 @@ def test_connections_are_encrypted_as_the_inventory_says(
     answer = ask("web1", "SHOW CLIENTS", **console)
     clients = [dict(zip(answer["columns"], row)) for row in answer["rows"]]
     assert {bool(client["tls"]) for client in clients if client["addr"] != "unix"} == {variables["shop_tls"]}
+
+
+def test_the_application_proves_whom_it_talks_to(on: Any, secret: Any) -> None:
+    lines = on("web1").file("/etc/shop/green.env").content_string.splitlines()
+    url = next(line.partition("=")[2] for line in lines if line.startswith("DATABASE_URL="))
+    assert "sslmode=verify-full" in url
+    ask = "import psycopg2, sys; psycopg2.connect(sys.stdin.read().strip()); print('let in')"
+    assert on("web1").check_output("printf %%s %s | runuser -u shop -- python3 -c %s", url, ask) == "let in"
+    # By an address it is another name than the certificate's.
+    other = url.replace("@pool1:", f"@{on('web1').check_output('getent hosts pool1').split()[0]}:")
+    refused = on("web1").run("printf %%s %s | python3 -c %s", other, ask)
+    assert refused.rc != 0
+    assert "certificate" in refused.stderr
