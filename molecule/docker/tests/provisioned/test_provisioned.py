@@ -70,7 +70,15 @@ def test_passwords_are_stored_and_proved_as_scram() -> None:
     stored = "SELECT rolname FROM pg_authid WHERE rolpassword LIKE 'SCRAM-SHA-256$%' ORDER BY 1"
     assert rows(stored) == [("postgres",), ("shop_app",), ("shop_owner",)]
     methods = "SELECT DISTINCT type, auth_method FROM pg_hba_file_rules ORDER BY 1"
-    assert rows(methods) == [("host", "scram-sha-256"), ("local", "peer")]
+    assert rows(methods) == [("hostssl", "scram-sha-256"), ("local", "peer")]
+
+
+def test_connections_are_encrypted_and_others_refused() -> None:
+    authority = str(FOLDER / "tls/server.crt")
+    mine = "SELECT ssl, version LIKE 'TLSv1._' FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+    assert rows(mine, "app", host="localhost", sslmode="verify-full", sslrootcert=authority) == [(True, True)]
+    with pytest.raises(psycopg2.OperationalError, match="no encryption"):
+        rows("SELECT 1", "app", sslmode="disable")
 
 
 def test_it_is_published_where_it_was_asked_for(container: Any) -> None:
@@ -108,6 +116,7 @@ def test_no_secret_is_in_the_servers_environment() -> None:
         ("shown", 0o500, "postgres"),
         ("shown/superuser_password", 0o400, "postgres"),
         ("shown/pg_hba.conf", 0o400, "postgres"),
+        ("shown/server.key", 0o400, "postgres"),
     ],
 )
 def test_what_it_is_given_is_closed(path: str, mode: int, owner: str) -> None:
