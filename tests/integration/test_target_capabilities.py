@@ -233,6 +233,19 @@ def test_limit_of_the_role_with_the_arithmetic(server: Cluster, made: Database) 
     assert said.endswith("or make the application's pool smaller.")
 
 
+def test_connections_that_the_application_has_already_are_not_counted_twice(server: Cluster, made: Database) -> None:
+    other = server.create_database()
+    superuser(server, f"ALTER DATABASE {made.name} CONNECTION LIMIT 14")
+    use = Use(workers=2, application=10, application_user=other.owner)
+    try:
+        with closing(psycopg2.connect(other.url.rsplit("/", 1)[0] + f"/{made.name}")):
+            assert errors(capabilities.look(made.url, use)) == []
+        with closing(psycopg2.connect(made.url)):
+            assert "1 are taken by others" in errors(capabilities.look(made.url, use))[0]
+    finally:
+        server.drop_database(other)
+
+
 def test_limit_of_one_connection(server: Cluster, made: Database) -> None:
     superuser(server, f"ALTER ROLE {made.owner} CONNECTION LIMIT 1")
     [said] = errors(capabilities.look(made.url, Use(workers=1)))

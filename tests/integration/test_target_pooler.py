@@ -10,7 +10,7 @@ from contextlib import closing
 import psycopg2
 import pytest
 
-from cutover.errors import Finding
+from cutover.errors import Finding, TargetError
 from cutover.target import capabilities, pooler
 from cutover.target.connect import connect
 from cutover.target.limits import Use
@@ -56,6 +56,18 @@ def test_direct_connection_is_never_taken_for_a_pooler(busy: str) -> None:
         between = pooler.recognise(busy)
         assert between == pooler.Between(pooler.DIRECT, "", between.server)
         assert not between.shares
+
+
+def test_direct_connection_that_answers_too_late_is_not_taken_for_a_pooler(busy: str) -> None:
+    judged = 0
+    for patience in [0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512] * 3 + [30]:
+        try:
+            judged += 1
+            assert not pooler.recognise(busy, patience).shares
+        except TargetError as error:
+            judged -= 1
+            assert "in time" in error.message or "timeout expired" in error.message
+    assert judged, "none was quick enough to be judged"
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def _read(connection: Any, use: Use, between: pooler.Between) -> Capabilities:
             " ON v.name = e.name AND v.version = e.default_version ORDER BY 1"
         )
         extensions = cursor.fetchall()
-        limits = read_limits(cursor)
+        limits = read_limits(cursor, use.application_user)
         read_only = _read_only(cursor)
     there = tuple(name for name, installed, _ in extensions if installed)
     refused = tuple(

@@ -33,6 +33,10 @@ _SETTINGS = {
     "pgcutover.applying": "on",
 }
 _CONNECT_TIMEOUT = 10
+#: How libpq says that TLS does not come about as it was asked for.
+_TLS = re.compile(
+    "certificate verify failed|root certificate file|server certificate for|does not support ssl|sslmode value|ssl error:"
+)
 #: The libpq that has tcp_user_timeout.
 _USER_TIMEOUT = 120000
 
@@ -165,6 +169,8 @@ def explain_connect(url: str, text: str) -> str:
         reason = reason.replace(password, "***")
     if "query parameter" in lower:
         reason = "a parameter behind the ? is none of PostgreSQL's"
+    if _TLS.search(lower):
+        return f"{where}: the connection cannot be encrypted as the URL asks (sslmode, sslrootcert). ({reason})"
     if "password authentication failed" in lower or "no password supplied" in lower:
         return f"{where}: PostgreSQL refuses the user or the password. Check cutover_target_url."
     if "does not exist" in lower and "database" in lower:
@@ -182,8 +188,6 @@ def explain_connect(url: str, text: str) -> str:
             f"{where}: a connection pooler stands at this address, and it refuses what the URL asks for behind the ?. Give the "
             f"address of PostgreSQL itself. ({reason})"
         )
-    if "certificate" in lower or "ssl" in lower:
-        return f"{where}: the connection cannot be encrypted as the URL asks (sslmode, sslrootcert). ({reason})"
     return (
         f"{where}: PostgreSQL cannot be reached: is it running, and is host and port right? ({reason}){_families(url)}"
     )

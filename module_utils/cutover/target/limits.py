@@ -63,8 +63,8 @@ class Limits:
     reserved: int
 
 
-def read_limits(cursor: Any) -> Limits:
-    """What the server says; this connection itself is not counted."""
+def read_limits(cursor: Any, application_user: str = "") -> Limits:
+    """What the server says. Neither this run's sessions count as used nor the application's, which are part of its need."""
     cursor.execute(
         "SELECT rolname::text, CASE WHEN rolsuper THEN -1 ELSE rolconnlimit END,"
         " (SELECT CASE WHEN rolsuper THEN -1 ELSE datconnlimit END FROM pg_database WHERE datname = current_database()),"
@@ -80,6 +80,8 @@ def read_limits(cursor: Any) -> Limits:
         # A row that may not be read shows no type; counting it errs on the safe side.
         " FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND coalesce(backend_type, 'client backend') = 'client backend'"
         " AND datid IS NOT NULL AND coalesce(application_name, '') <> 'pg-cutover'"
+        " AND (usename <> %s OR usename = current_user)",
+        (application_user,),
     )
     role_used, database_used, server_used = cursor.fetchone()
     return Limits(user, role, role_used, database, database_used, server, server_used, reserved)
