@@ -141,7 +141,6 @@ def test_database_that_the_platform_is_asked_for(provider: Provider) -> None:
     with platform() as at:
         variables = {
             "provider_external_service": "supabase",
-            "managed_service_kind": "supabase",
             "managed_service_api_url": at.url,
         }
         more = {"managed_service_project": "shop", "managed_service_organization": ORGANIZATION}

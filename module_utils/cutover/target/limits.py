@@ -120,7 +120,7 @@ def findings(limits: Limits, needs: Use) -> Iterator[Finding]:
         needs.engine + needs.application,
         both,
         needs,
-        "raise max_connections (a larger plan of the platform)",
+        "Raise max_connections (a larger plan of the platform)",
         True,
     )
 
