@@ -14,7 +14,9 @@ ARGS ?=
 VENV := .venv
 DEMO_DIR := $(or $(PG_CUTOVER_DEMO_DIR),/var/lib/pg-cutover-demo)
 PLAY := $(VENV)/bin/ansible-playbook -i inventories/demo
-PYTEST := $(VENV)/bin/pytest
+# WORKERS=2: tests side by side; a file, of tests/e2e a folder, stays together (tests/conftest.py). Empty: one after the other.
+WORKERS ?=
+PYTEST := $(VENV)/bin/pytest $(if $(WORKERS),-n $(WORKERS) --dist loadgroup)
 
 # What is on the demo while it moves; DEMO_RATE=0 for no load.
 DEMO_RATE ?= 300

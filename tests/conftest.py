@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fixtures for all tests, and two rules: a skip is a failure in CI; what lies in tests/e2e is marked so."""
+"""Fixtures for all tests, and rules: a skip is a failure in CI; what lies in tests/e2e is marked so, and a folder of it stays
+together where tests run side by side."""
 
 from __future__ import annotations
 
@@ -32,11 +33,14 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark everything in tests/e2e."""
+    """Mark everything in tests/e2e, and what belongs together: a file, in tests/e2e a folder, which has its own ports."""
     here = Path(__file__).parent / "e2e"
     for item in items:
+        together = item.path
         if here in item.path.parents:
             item.add_marker("e2e")
+            together = together if together.parent == here else together.parent
+        item.add_marker(pytest.mark.xdist_group(str(together.relative_to(here.parent))))
 
 
 def _fail_if_skipped(report: Any) -> None:
