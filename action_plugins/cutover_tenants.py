@@ -40,7 +40,7 @@ class ActionModule(ActionBase):
             controller.refuse_options()
             found = [self._resolved(each) for each in self._tenants(args.get("found") or {})]
             tenants.check_names(found)
-            found = tenants.chosen(found, [str(name) for name in args.get("only") or []])
+            found = tenants.chosen(found, tenants.listed(args.get("only")))
             result["tenants"] = [
                 {
                     "tenant": each.name,
@@ -196,7 +196,7 @@ class ActionModule(ActionBase):
         # Two runs must not set up one server at the same time, nor take each other's settings for a load away.
         at_once = 1 if servers and self._playbook == "provision.yml" else forks
         shared = {"provider_bulk_load": False} if servers and at_once > 1 else {}
-        steps = []
+        steps: list[dict[str, Any]] = []
         if shared:
             first = os.path.join(os.path.dirname(playbook), "provision.yml")
             steps.append(
@@ -205,6 +205,10 @@ class ActionModule(ActionBase):
         steps.append(
             {"at_once": at_once, "children": [self._child(each, work, report, playbook, shared) for each in left]}
         )
+        if self._playbook == "status.yml":
+            # What it would say is what the summary is for.
+            for child in steps[-1]["children"]:
+                child["stage"] = looked[child["name"]].get("stage")
         return {
             "steps": steps,
             "entries": entries,
@@ -214,7 +218,7 @@ class ActionModule(ActionBase):
         }
 
     def _again(self) -> bool:
-        return boolean(self._template(self._vars, "cutover_start_over", False), strict=False)
+        return bool(boolean(self._template(self._vars, "cutover_start_over", False), strict=False))
 
     def _child(
         self, tenant: tenants.Tenant, work: str, report: str, playbook: str, more: dict[str, Any]

@@ -20,7 +20,7 @@ options:
   steps:
     description:
       - What to run, one step after the other, each C(at_once) and a list of C(children) with C(name), C(argv), C(log),
-        C(environment), C(folder), C(reports) and C(host).
+        C(environment), C(folder), C(reports) and C(host); C(stage), if given, is told as the outcome.
       - A tenant that fails in one step takes no part in the next.
     type: list
     elements: dict
@@ -110,6 +110,8 @@ def _work(params: dict[str, Any]) -> list[dict[str, Any]]:
             child = wanted[each.name]
             before = entries.get(each.name) or {}
             entry = summary.entry(each, child["log"], child["reports"], child["host"])
+            if entry["ok"] and child.get("stage"):
+                entry["outcome"] = child["stage"]
             entry["changed"] = entry["changed"] or bool(before.get("changed"))
             entry["seconds"] = round(entry["seconds"] + float(before.get("seconds") or 0), 1)
             entries[each.name] = entry

@@ -42,7 +42,7 @@ _REFUSED = {
     "ask_pass": ("--ask-pass", "give --connection-password-file, or ansible_password in a vault"),
     "become_ask_pass": ("--ask-become-pass", "give --become-password-file, or ansible_become_password in a vault"),
     "ask_vault_pass": ("--ask-vault-pass", "give --vault-password-file"),
-    "subset": ("--limit", 'choose tenants with -e \'{"fleet_only": ["acme"]}\''),
+    "subset": ("--limit", "choose tenants with -e fleet_only=acme"),
     "start_at_task": ("--start-at-task", "run the playbook for one tenant itself"),
     "step": ("--step", "run the playbook for one tenant itself"),
 }

@@ -237,8 +237,9 @@ def test_one_that_is_refused_and_a_host_that_is_down_stop_no_other(fleet: Fleet)
     }
     assert fleet.rows("initech") == ["initech"]
     assert fleet.rows("umbrella") == ["umbrella", "b"]
-    # And the one after it nothing.
-    assert "changed=0" in fleet.run(*vault).partition("PLAY RECAP")[2].partition("localhost")[2]
+    # And the one after it nothing, which a run with --check says beforehand.
+    for options in (("--check", "--diff"), ()):
+        assert "changed=0" in fleet.run(*vault, *options).partition("PLAY RECAP")[2].partition("localhost")[2]
     assert set(fleet.outcomes().values()) == {"done before"}
 
 

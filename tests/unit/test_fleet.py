@@ -102,6 +102,8 @@ def test_no_tenants_and_unknown_ones_are_refused() -> None:
     with pytest.raises(CutoverError, match="fleet_only names globex, and there is no such tenant; there are acme"):
         tenants.chosen([made("acme")], ["globex"])
     assert [t.name for t in tenants.chosen([made("acme"), made("globex")], ["globex"])] == ["globex"]
+    assert tenants.listed("acme, globex") == tenants.listed(["acme", "globex"]) == ["acme", "globex"]
+    assert tenants.listed("") == tenants.listed([]) == []
 
 
 # ---------------------------------------------------------------- what two must not share
@@ -110,6 +112,7 @@ def test_no_tenants_and_unknown_ones_are_refused() -> None:
 @pytest.mark.parametrize(
     ("first", "second", "what"),
     [
+        ({"cutover_name": "shop"}, {"cutover_name": "shop"}, "cutover_name"),
         ({"cutover_state_dir": "/s"}, {"cutover_state_dir": "/s"}, "cutover_state_dir"),
         ({"cutover_secrets_dir": "/s"}, {"cutover_secrets_dir": "/s"}, "cutover_secrets_dir"),
         ({"database": ("db1", 5432, "app")}, {"database": ("db1", 5432, "app")}, "database"),

@@ -14,7 +14,7 @@ from ..errors import CutoverError
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _ONE_EACH = (
-    "A database holds one migration: its journal and its own tables lie in the schema pg_cutover there. "
+    "A database holds one migration: its journal and its own tables lie in the schema pgcutover there. "
     "Several tenants in schemas of one database are not in this version; give each a database of its own."
 )
 _RULE = "it must start with a letter and hold at most 40 of a-z, 0-9, - and _"
@@ -111,6 +111,12 @@ def from_hosts(hosts: Iterable[str]) -> list[Tenant]:
     return [Tenant(host, host) for host in hosts]
 
 
+def listed(given: Any) -> list[str]:
+    """Names as a list, or as one text with commas, which is easier to give on a command line."""
+    parts = given.split(",") if isinstance(given, str) else given or []
+    return [str(part).strip() for part in parts if str(part).strip()]
+
+
 def check_names(tenants: list[Tenant]) -> None:
     """Raise CutoverError for a name that is none, or that two have."""
     problems = []
@@ -183,6 +189,8 @@ def _claims(tenant: Tenant, seen: Mapping[str, Any], playbook: str) -> Iterable[
     """What is a tenant's alone: (what it is, how it is told apart, what to do when it is not)."""
     each = "Give each its own, for example with {{ cutover_name }} in it."
     settings = tenant.settings
+    if settings.get("cutover_name"):
+        yield "cutover_name", (settings["cutover_name"],), "It is the tenant's own name, unless a variable says otherwise."
     if tenant.path:
         real = str(seen.get("real") or os.path.normpath(tenant.path))
         yield "SQLite file", (tenant.host, real), "A file is one tenant."
