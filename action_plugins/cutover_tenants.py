@@ -38,8 +38,10 @@ class ActionModule(ActionBase):
         self._playbook: str = os.path.basename(args["playbook"])
         try:
             controller.refuse_options()
-            found = [self._resolved(each) for each in self._tenants(args.get("found") or {})]
+            found = self._tenants(args.get("found") or {})
+            # Before anything is resolved: what is looked up by a name that is none would fail with a message of its own.
             tenants.check_names(found)
+            found = [self._resolved(each) for each in found]
             found = tenants.chosen(found, tenants.listed(args.get("only")))
             result["tenants"] = [
                 {

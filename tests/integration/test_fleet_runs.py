@@ -305,16 +305,26 @@ def refused(name: str, fleet: Fleet) -> tuple[dict[str, Any], str]:
         ),
         "name": (pattern, "A tenant's name is 'Big Firm'"),
         "none": ({"cutover_tenants_path": "/nowhere/*/app.sqlite"}, "No tenants were found"),
+        # A tenant for each host, by the variables of the host.
+        "hosts": (
+            {
+                "hosts": ("here", "there"),
+                "cutover_tenants_hosts": True,
+                "cutover_source_path": "/nowhere/{{ inventory_hostname }}.sqlite",
+                "cutover_target_url": fleet.urls["acme"] + "_{{ cutover_name }}",
+            },
+            "Tenant here: /nowhere/here.sqlite on here does not exist. Tenant there: /nowhere/there.sqlite on there does not exist.",
+        ),
         "state": ({**pattern, "cutover_state_dir": str(fleet.folder / "one")}, "have the same cutover_state_dir"),
     }
     variables, said = cases[name]
     return {"cutover_target_url": by_name, **variables}, said
 
 
-@pytest.mark.parametrize("name", ["database", "file", "missing", "name", "none", "state"])
+@pytest.mark.parametrize("name", ["database", "file", "hosts", "missing", "name", "none", "state"])
 def test_what_cannot_be_a_fleet_is_refused_before_anything_starts(fleet: Fleet, name: str) -> None:
     variables, told = refused(name, fleet)
-    fleet.write(urls=fleet.urls, **variables)
+    fleet.write(variables.pop("hosts", ("here",)), urls=fleet.urls, **variables)
     said = fleet.run(fails=True)
     assert told in said
     assert "Nothing was started, nothing was changed." in said

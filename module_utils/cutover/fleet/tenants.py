@@ -46,7 +46,7 @@ class Tenant:
     @property
     def path(self) -> str:
         """The SQLite file."""
-        return str(self.settings.get("cutover_source_path") or "")
+        return str(self.settings.get("cutover_source_path") or self.variables.get("cutover_source_path") or "")
 
 
 def refuse(problems: Iterable[str]) -> None:
@@ -190,7 +190,11 @@ def _claims(tenant: Tenant, seen: Mapping[str, Any], playbook: str) -> Iterable[
     each = "Give each its own, for example with {{ cutover_name }} in it."
     settings = tenant.settings
     if settings.get("cutover_name"):
-        yield "cutover_name", (settings["cutover_name"],), "It is the tenant's own name, unless a variable says otherwise."
+        yield (
+            "cutover_name",
+            (settings["cutover_name"],),
+            "It is the tenant's own name, unless a variable says otherwise.",
+        )
     if tenant.path:
         real = str(seen.get("real") or os.path.normpath(tenant.path))
         yield "SQLite file", (tenant.host, real), "A file is one tenant."
