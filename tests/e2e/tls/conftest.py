@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -28,3 +29,4 @@ def stack() -> Iterator[str]:
         assert not TRUST.exists()
         listed = subprocess.run(["pg_lsclusters"], capture_output=True, text=True, check=True).stdout
         assert CLUSTER not in listed
+        assert not list(Path("/etc/postgresql").glob(f"*/{CLUSTER}"))

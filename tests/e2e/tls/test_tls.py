@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import datetime
+import os
+import signal
 import socket
 import ssl
 import stat
@@ -15,6 +18,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from support.certificates import Authority
 from support.project import ROOT
@@ -218,10 +223,38 @@ def test_a_new_pool_size_and_a_new_certificate_drop_no_client(stack: str) -> Non
         assert ("default_pool_size", "14") in [row[:2] for row in cursor.fetchall()]
 
 
+def end(name: str, aim: Path) -> None:
+    """As if time had passed: the server's certificate, on the controller and on the host, ended an hour ago."""
+    folder = STACK / "secrets" / "tls"
+    authority = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
+    key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    certificate = x509.load_pem_x509_certificate((folder / f"{name}.pem").read_bytes())
+    ended = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=1)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(certificate.subject)
+        .issuer_name(authority.subject)
+        .public_key(certificate.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(ended - datetime.timedelta(days=365))
+        .not_valid_after(ended)
+    )
+    for extension in certificate.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    old = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    for file in (folder / f"{name}.pem", aim):
+        file.write_bytes(old)
+
+
 def test_an_expired_certificate_is_refused_and_renewed_without_a_restart(stack: str) -> None:
     """PostgreSQL's and PgBouncer's, by the playbook that an operator runs."""
-    for name in SIDES:
-        role(name, "certificate", certificates_valid_days=0, certificates_renew_days=400)
+    (host,) = Path("/etc/postgresql").glob("*/pgcutover_tls/tls/server.crt")
+    end("stack-postgresql", host)
+    end("stack-pgbouncer", STACK / "pgbouncer" / "tls" / "server.crt")
+    admin("SELECT pg_reload_conf()")
+    os.kill(pooler_pid(), signal.SIGHUP)
+    time.sleep(2)
     for port in SIDES.values():
         with pytest.raises(psycopg2.OperationalError, match="certificate verify failed"):
             connect(port)
