@@ -53,7 +53,8 @@ def port_taken(
 ) -> str:
     """Who listens already where a server is to listen: 'name (pid n) on address', or nothing.
 
-    own, pid: the server's own name; with a pid, only that process of the name is the server itself.
+    own, pid: the server's own name; with a pid, only that process of the name is the server itself. A process that
+    cannot be seen is nobody: the server finds out when it starts.
     """
     anywhere = {"*", "0.0.0.0", "::"}  # noqa: S104 - compared with, not bound
     wanted = {"127.0.0.1" if name == "localhost" else str(name) for name in addresses}
@@ -61,9 +62,12 @@ def port_taken(
         where = str(listener["address"])
         if int(listener["port"]) != int(port) or not (wanted & anywhere or where in anywhere or where in wanted):
             continue
+        if not listener["name"] or not int(listener["pid"] or 0):
+            # In a container root may not see whose it is; it may be the server itself.
+            continue
         if str(listener["name"]) == own and (not int(pid or 0) or int(listener["pid"]) == int(pid)):
             continue
-        return f"{listener['name'] or 'a process'} (pid {listener['pid']}) on {where}"
+        return f"{listener['name']} (pid {listener['pid']}) on {where}"
     return ""
 
 

@@ -145,3 +145,8 @@ def test_other_ports_other_addresses_and_oneself_are_no_obstacle() -> None:
     assert POOLS.port_taken([listener("127.0.0.1", "postgres")], 5432, ["127.0.0.1"], "postgres") == ""
     assert POOLS.port_taken([listener("127.0.0.1", "pgbouncer")], 5432, ["*"], "pgbouncer", 7) == ""
     assert POOLS.port_taken([listener("127.0.0.1", "pgbouncer")], 5432, ["*"], "pgbouncer", 8) != ""
+
+
+@pytest.mark.parametrize("unseen", [{"name": "", "pid": 0}, {"name": "", "pid": 7}, {"name": "postgres", "pid": 0}])
+def test_a_process_that_cannot_be_seen_may_be_the_server_itself(unseen: dict[str, Any]) -> None:
+    assert POOLS.port_taken([{**listener("127.0.0.1"), **unseen}], 5432, ["127.0.0.1"], "postgres") == ""
