@@ -7,6 +7,12 @@ set -euo pipefail
 if [[ ${1:-} != postgres ]]; then
   exec "$@"
 fi
+if [[ -n ${POSTGRES_PASSWORD_FILE:-} ]]; then
+  # The official one does it at each start, and leaves it in the environment of the server.
+  POSTGRES_PASSWORD=$(<"$POSTGRES_PASSWORD_FILE")
+  export POSTGRES_PASSWORD
+  unset POSTGRES_PASSWORD_FILE
+fi
 if [[ $(id -u) -eq 0 ]]; then
   install -d -m 0700 -o postgres -g postgres "$PGDATA"
   install -d -m 2775 -o postgres -g postgres /run/postgresql
@@ -15,11 +21,7 @@ fi
 shift
 if [[ ! -s $PGDATA/PG_VERSION ]]; then
   user=${POSTGRES_USER:-postgres}
-  if [[ -n ${POSTGRES_PASSWORD_FILE:-} ]]; then
-    password=$(<"$POSTGRES_PASSWORD_FILE")
-  else
-    password=${POSTGRES_PASSWORD:?Database is uninitialized and superuser password is not specified.}
-  fi
+  password=${POSTGRES_PASSWORD:?Database is uninitialized and superuser password is not specified.}
   # Words, as the official image takes them.
   read -ra arguments <<<"${POSTGRES_INITDB_ARGS:-}"
   initdb --username="$user" --pwfile=<(printf '%s\n' "$password") "${arguments[@]}"

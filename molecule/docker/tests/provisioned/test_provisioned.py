@@ -104,9 +104,11 @@ def test_no_secret_is_in_what_docker_shows(container: Any) -> None:
 
 
 def test_no_secret_is_in_the_servers_environment() -> None:
-    environment = HERE.check_output("docker exec %s cat /proc/1/environ", CONTAINER)
+    environment = HERE.check_output("docker exec --user=postgres %s cat /proc/1/environ", CONTAINER)
     assert "PGDATA=" in environment
     assert ODD not in environment
+    # Only the first start needed it.
+    assert (FOLDER / "host" / CONTAINER / "shown/superuser_password").read_bytes() == b""
 
 
 @pytest.mark.parametrize(
