@@ -128,7 +128,7 @@ def test_pooler_in_transaction_mode_is_refused_before_anything_is_made(
     with pgbouncer(owner, "transaction") as pooled:
         said = provider.run(pooled, fails=True, run_database=True)
     assert "is a connection pooler in transaction mode" in said
-    assert f"it says of itself that it listens on port {postgres.port} of 127.0.0.1" in said
+    assert f"which says that it listens on port {postgres.port} of 127.0.0.1" in said
     assert fetch(postgres.superuser_url(), "SELECT 1 FROM pg_roles WHERE rolname = 'shop_app'") == []
 
 

@@ -110,14 +110,13 @@ def refusal(url: str, between: Between | None) -> str | None:
     else:
         assert between is not None
         name = f"a connection pooler in {between.mode} mode ({between.why})"
-        there = f"; it says of itself that it listens on {between.server}" if between.server else ""
-        instead = (
-            f"the address of PostgreSQL itself{there}. Of PgBouncer also a database with pool_mode = session would do"
-        )
+        there = f", which says that it listens on {between.server}" if between.server else ""
+        instead = f"the address of PostgreSQL itself{there}, or of PgBouncer a database with pool_mode = session"
+    # What to do comes first: a long message is cut on the terminal.
     return (
-        f"{host} port {port} is {name}: it gives each transaction another session of PostgreSQL. The engine's COPY, "
-        f"snapshots, locks and settings need a session of their own. Use {instead}. Only the application may go through "
-        "such a pooler (cutover_application_url)."
+        f"{host} port {port} is {name}. Use {instead}. Such a pooler gives each transaction another session, and COPY, "
+        "snapshots, locks and settings need one of their own; only the application may go through it "
+        "(cutover_application_url)."
     )
 
 
