@@ -39,9 +39,11 @@ def wait_seconds(answer: Mapping[str, Any], attempt: int, repeat: bool = True) -
     status = int(answer.get("status", -1))
     if status == 429:
         told = str(answer.get("retry_after", ""))
-        return max(1, min(int(told), _LONGEST_WAIT)) if told.isdigit() else min(_FIRST_WAIT**attempt, _LONGEST_WAIT)
+        return (
+            max(1, min(int(told), _LONGEST_WAIT)) if told.isdigit() else min(int(_FIRST_WAIT**attempt), _LONGEST_WAIT)
+        )
     if repeat and (status >= 500 or status == -1):
-        return min(_FIRST_WAIT**attempt, _LONGEST_WAIT)
+        return min(int(_FIRST_WAIT**attempt), _LONGEST_WAIT)
     return 0
 
 
