@@ -38,7 +38,7 @@ def spoilt(stage: Played, *arguments: str) -> str:
 
 def test_going_back_at_once_or_an_alarm(stage: Played, tmp_path: Path) -> None:
     [(good,)] = stage.in_sqlite(ROW)
-    with stage.load(tmp_path, rate=60) as load:
+    with stage.load(tmp_path, rate=40) as load:
         said = spoilt(stage, "-e", "cutover_on_difference=rollback")
         assert "tags" in said
         assert "The application was taken back to SQLite" in said
