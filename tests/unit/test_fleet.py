@@ -90,7 +90,7 @@ def test_names_that_are_none_or_taken_are_all_told_at_once() -> None:
     with pytest.raises(CutoverError) as refused:
         tenants.check_names(found)
     told = str(refused.value)
-    assert "'Große Firma' (host web1)" in told
+    assert "'Große Firma' (host web1, " in told
     assert "Two tenants have the name acme" in told
     assert "on web1 and" in told
     assert told.count(NOTHING) == 1
