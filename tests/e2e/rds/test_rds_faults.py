@@ -51,7 +51,6 @@ def test_what_is_wrong_is_refused_before_anything_is_made(
 ) -> None:
     output = cloud.run(name="refused", fails=True, environment=environment, **wrong)
     assert message in output
-    assert output.count(message) <= 2, "once by the task, and once where the run fails"
     assert made(cloud, "refused") == _MADE
 
 
