@@ -169,3 +169,66 @@ def test_an_instance_whose_class_is_about_to_change_is_not_done() -> None:
     assert wait._done({"a": "available", "b": "storage-optimization"})
     assert not wait._done({"a": "available", "b": "creating"})
     assert "storage is full" in wait._stuck({"a": "available", "b": "storage-full"})
+
+
+def summary(**changes: Any) -> list[str]:
+    """What is shown of a plain new instance with changes."""
+    plain = {
+        "identifier": "shop",
+        "region": "eu-central-1",
+        "account": "1",
+        "engine": "postgres",
+        "version": "16.4",
+        "now": {},
+        "instance_class": "db.t4g.medium",
+        "bulk_instance_class": "",
+        "storage": 20,
+        "max_storage": 0,
+        "storage_type": "gp3",
+        "multi_az": False,
+        "read_replica": False,
+        "backup_days": 7,
+        "deletion_protection": True,
+        "check_mode": False,
+    }
+    found: list[str] = rds.rds_summary({**plain, **changes})
+    return found
+
+
+def test_summary_names_what_is_paid_for() -> None:
+    plain = "\n".join(summary())
+    assert "is created now" in plain
+    assert "postgres 16.4 on 1 x db.t4g.medium\n" in plain
+    assert "no read replica" in plain
+    dear = "\n".join(summary(multi_az=True, read_replica=True, bulk_instance_class="db.r6g.xlarge", max_storage=100))
+    assert "doubled for a standby" in dear
+    assert "growing up to 100 GiB" in dear
+    assert "read replica on 1 x db.t4g.medium" in dear
+    assert "db.r6g.xlarge while rows are copied, then db.t4g.medium again" in dear
+    assert "would be created (check mode creates nothing)" in summary(check_mode=True)[0]
+    assert (
+        "is there (available, db.x)" in summary(now={"db_instance_status": "available", "db_instance_class": "db.x"})[0]
+    )
+    aurora = summary(engine="aurora-postgresql", read_replica=True, deletion_protection=False)
+    assert aurora[1] == "aurora-postgresql 16.4 on 2 x db.t4g.medium"
+    assert "deletion protection OFF" in aurora[-1]
+    assert not any(": " in line for line in summary(multi_az=True) + aurora)
+
+
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        ("SSL error: certificate verify failed", "None of the authorities in rds_ca_bundle"),
+        ("SSL error: certificate has expired", "has expired"),
+        ('server certificate for "a" does not match host name "b"', "another server's"),
+        ('FATAL:  password authentication failed for user "x"', "rds_secret_name"),
+        ('could not translate host name "x" to address', "does not resolve"),
+        ("timeout expired", "rds_allowed_cidrs"),
+        ('FATAL:  no pg_hba.conf entry for host "h", no encryption', "without TLS"),
+    ],
+)
+def test_a_login_that_failed_is_told_with_what_to_do(said: str, word: str) -> None:
+    message = f'unable to connect to database: connection to server at "db" (10.0.0.1), port 5432 failed: {said}\n'
+    told = rds.rds_login_problem({"msg": message}, "db", 5432, "web1", "cutover_admin")
+    assert told.startswith(f"web1 cannot log in to db:5432 as cutover_admin: {' '.join(said.split())}. ")
+    assert word in told
