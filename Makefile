@@ -27,7 +27,7 @@ UNDER_LOAD = $(VENV)/bin/python demo/under_load.py --rate $(DEMO_RATE) --write-s
 
 # The demo's servers. acl lets Ansible become the user postgres from an ordinary account.
 DATABASE_PACKAGES := postgresql
-PROXY_PACKAGES := haproxy nginx-light curl
+PROXY_PACKAGES := haproxy nginx-light pgbouncer curl
 DEMO_PACKAGES := $(DATABASE_PACKAGES) pgbouncer haproxy acl
 
 # What mypy checks: the engine, what wraps it, and what the tests stand on.

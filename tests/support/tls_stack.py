@@ -64,7 +64,7 @@ def secret(name: str) -> str:
 
 def connect(port: int = POOLER, **options: Any) -> psycopg2.extensions.connection:
     """A connection of the application that proves the server, unless told otherwise."""
-    return psycopg2.connect(
+    connection: psycopg2.extensions.connection = psycopg2.connect(
         **{
             "host": "127.0.0.1",
             "port": port,
@@ -77,6 +77,7 @@ def connect(port: int = POOLER, **options: Any) -> psycopg2.extensions.connectio
             **options,
         }
     )
+    return connection
 
 
 @contextmanager
