@@ -124,5 +124,5 @@ def test_a_certificate_for_another_name_is_refused(secured: Secured) -> None:
 def test_a_missing_file_of_authorities_is_named(secured: Secured, tmp_path: Path) -> None:
     url = secured.url().replace(str(secured.authority.path), str(tmp_path / "none.crt"))
     told = secured.refusal(url, "none.crt")
-    assert "the file of authorities cannot be used" in told
+    assert "root certificate file" in told
     assert "playbooks/certificates.yml" in told

@@ -43,23 +43,19 @@ def reason(host: str, port: int, authorities: str | None) -> str:
     return ""
 
 
-def explain(text: str, host: str, port: int, authorities: str | None) -> str | None:
-    """The end of a message for a connection that failed for its certificate, None when it failed for something else."""
+def explain(text: str, host: str, port: int, authorities: str | None) -> str:
+    """What to do about a connection that failed for its certificate; empty when it failed for something else."""
     lower = text.lower()
     proof = f"proved with {authorities}" if authorities else "proved with this host's own authorities"
     if "certificate verify failed" in lower:
         why = reason(host, port, authorities)
         return (
-            f"the certificate of the server on port {port} is refused{': ' + why if why else ''} ({proof}). "
+            f"The certificate of the server on port {port} is refused{': ' + why if why else ''} ({proof}). "
             "playbooks/certificates.yml renews one that the migration's authority signs and puts that authority's certificate on "
-            "every host; any other is renewed where it came from, and the server told to reload."
+            "every host; any other is renewed where it came from, and the server told to reload. "
         )
     if "does not match host name" in lower:
-        return (
-            "the certificate of the server is made for other names "
-            f"({' '.join(text.split())}). Use one of those, or add this one (postgresql_tls_names)."
-        )
-    if "root certificate file" in lower or "sslrootcert" in lower:
-        told = " ".join(text.split())
-        return f"the file of authorities cannot be used ({told}). playbooks/certificates.yml puts it on every host."
-    return None
+        return "The certificate of the server is made for other names: use one of those, or add this one (postgresql_tls_names). "
+    if "root certificate file" in lower:
+        return "playbooks/certificates.yml puts the file of the migration's authority on every host. "
+    return ""

@@ -170,15 +170,12 @@ def explain_connect(url: str, text: str) -> str:
     if "query parameter" in lower:
         reason = "a parameter behind the ? is none of PostgreSQL's"
     if _TLS.search(lower):
-        return f"{where}: the connection cannot be encrypted as the URL asks (sslmode, sslrootcert). ({reason})"
+        hint = certificate.explain(text, *_place(url))
+        return f"{where}: the connection cannot be encrypted as the URL asks (sslmode, sslrootcert). {hint}({reason})"
     if "password authentication failed" in lower or "no password supplied" in lower:
         return f"{where}: PostgreSQL refuses the user or the password. Check cutover_target_url."
     if "does not exist" in lower and "database" in lower:
         return f"{where}: this database does not exist. Create it, or let provision.yml do so. ({reason})"
-    parts = _place(url)
-    refused = certificate.explain(reason, parts[0], parts[1], parts[2])
-    if refused:
-        return f"{where}: {refused}"
     if "no pg_hba.conf entry" in lower:
         return f"{where}: pg_hba.conf of the server does not let this host in. ({reason})"
     if "too many" in lower or "remaining connection slots" in lower or "no more connections allowed" in lower:

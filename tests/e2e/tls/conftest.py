@@ -29,4 +29,4 @@ def stack() -> Iterator[str]:
         assert not TRUST.exists()
         listed = subprocess.run(["pg_lsclusters"], capture_output=True, text=True, check=True).stdout
         assert CLUSTER not in listed
-        assert not list(Path("/etc/postgresql").glob(f"*/{CLUSTER}"))
+        assert not list(Path("/etc/postgresql").glob(f"*/{CLUSTER}/tls")), "a key stays behind"
