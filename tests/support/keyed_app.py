@@ -47,7 +47,8 @@ class Handler(switch_app.Handler):
     def serve(self) -> None:
         """Any request."""
         if self.path == "/health":
-            self.answer(200, json.dumps({"database": "postgresql" if "://" in self.where else "sqlite"}))
+            told = {"database": "postgresql" if "://" in self.where else "sqlite"}
+            self.answer(200, json.dumps(told), "application/json")
         else:
             super().serve()
 

@@ -76,10 +76,11 @@ class Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(ConnectionError):
             super().handle()
 
-    def answer(self, status: int, text: str) -> None:
+    def answer(self, status: int, text: str, kind: str = "text/plain") -> None:
         """Send it."""
         body = text.encode()
         self.send_response(status)
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
