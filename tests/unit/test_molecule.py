@@ -48,6 +48,8 @@ def test_files_that_a_scenario_names_are_there(scenario: str) -> None:
     for step in given["scenario"]["test_sequence"]:
         named += step.split()[1:]
     assert [name for name in named if not (MOLECULE / scenario / name).exists()] == []
+    if any(step.startswith("side_effect ") for step in given["scenario"]["test_sequence"]):
+        assert "side_effect" in given["ansible"]["playbooks"], "molecule leaves out every side_effect then"
     # A folder that verify names must hold tests: molecule is content with none.
     folders = [
         MOLECULE / scenario / step.split()[1]
