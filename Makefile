@@ -16,7 +16,7 @@ DEMO_DIR := $(or $(PG_CUTOVER_DEMO_DIR),/var/lib/pg-cutover-demo)
 PLAY := $(VENV)/bin/ansible-playbook -i inventories/demo
 # WORKERS=2: tests side by side; a file, of tests/e2e a folder, stays together (tests/conftest.py). Empty: one after the other.
 WORKERS ?=
-PYTEST := $(VENV)/bin/pytest $(if $(WORKERS),-n $(WORKERS) --dist loadgroup)
+PYTEST := $(VENV)/bin/pytest -m "not long" $(if $(WORKERS),-n $(WORKERS) --dist loadgroup)
 
 # What is on the demo while it moves; DEMO_RATE=0 for no load.
 DEMO_RATE ?= 300
@@ -107,6 +107,11 @@ software: setup ## real software from PyPI and npm, moved and then used on Postg
 e2e: demo-packages ## tests that run the playbooks against real services
 	@.ci/setup --system systemd
 	@$(PYTEST) tests/e2e $(ARGS)
+
+.PHONY: long
+long: demo-packages ## whole runs of playbooks that `make test` leaves out for their time
+	@.ci/setup --system systemd $(PROXY_PACKAGES)
+	@$(VENV)/bin/pytest -m long tests $(ARGS)
 
 .PHONY: molecule
 molecule: setup ## roles and playbooks on systemd hosts in containers (SCENARIOS='default', MOLECULE_TIMES=2)

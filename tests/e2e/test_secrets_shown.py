@@ -18,7 +18,7 @@ from support.leaks import Processes, files_showing, forms
 from support.postgres import Cluster
 from support.project import ROOT, load
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = pytest.mark.long
 
 URL = load("filter_plugins/database_url.py")
 AWKWARD = "p@ss: word/%'\"\\$ünïcødé long enough to be found"

@@ -24,7 +24,7 @@ from support.hosts import Hosts
 from support.postgres import Cluster
 from support.project import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 LIMIT = 900
 NAMES = ("acme", "globex", "initech", "umbrella")

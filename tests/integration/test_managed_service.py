@@ -40,7 +40,7 @@ PLAYBOOK = """
       no_log: true
 """
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 class Role:

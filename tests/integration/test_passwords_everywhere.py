@@ -56,10 +56,13 @@ class Pooled:
         for role in ("pool_app", "pool_auth"):
             self.run(sql.SQL("ALTER ROLE {} PASSWORD %s").format(sql.Identifier(role)), SCRAM.scram_verifier(password))
         text = USERS.render(
+            __pgbouncer_method="query",
             pgbouncer_auth_user="pool_auth",
             _pgbouncer_auth_password=password,
             pgbouncer_admin_user="pool_admin",
             _pgbouncer_admin_password=password,
+            pgbouncer_stats_user="pool_stats",
+            _pgbouncer_stats_password=password,
         )
         (self.folder / "userlist.txt").write_text(text)
         self.process.send_signal(signal.SIGHUP)

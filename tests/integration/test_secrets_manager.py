@@ -15,6 +15,8 @@ from moto.server import ThreadedMotoServer
 
 from support.project import ROOT
 
+pytestmark = pytest.mark.long
+
 PLAY = """
 - name: Find passwords
   hosts: all

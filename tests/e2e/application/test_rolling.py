@@ -22,6 +22,8 @@ import yaml
 from support.hosts import Hosts
 from support.project import ROOT
 
+pytestmark = pytest.mark.long
+
 APPLICATION = ROOT / "tests/e2e/roles/app.py"
 PORTS = {"app1": 43101, "app2": 43102, "app3": 43103}
 RESTART = """#!/bin/sh

@@ -19,7 +19,7 @@ from support.played import Place, Played, played
 from support.postgres import Cluster
 from support.switching import Load
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 CUTOVER, ROLLBACK = "playbooks/cutover.yml", "playbooks/rollback.yml"
 PLACE = Place(

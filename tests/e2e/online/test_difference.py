@@ -12,7 +12,7 @@ from support.independent import execute
 from support.playbooks import phase
 from support.played import Played
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 CUTOVER = "playbooks/cutover.yml"
 ROW = "SELECT color FROM tags WHERE id = (SELECT max(id) FROM tags)"

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 def changed(output: str) -> int:

@@ -9,7 +9,7 @@ import pytest
 
 from support.certificates import Authority
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 _MADE: Any = {"subnet groups": 0, "instances": 0, "secrets": 0}
 

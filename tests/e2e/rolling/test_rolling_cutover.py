@@ -30,7 +30,7 @@ from support.playbooks import Playbooks
 from support.postgres import Cluster
 from support.project import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 PLACE = Path("/var/lib/pg-cutover-rolling")
 APPLICATION = ROOT / "tests/e2e/roles/app.py"

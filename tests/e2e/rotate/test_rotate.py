@@ -13,7 +13,7 @@ import pytest
 from support.leaks import Processes, files_showing, forms
 from support.rotate_stack import SECRETS, STACK, admin, ansible, failures, kept, right, written
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 ROTATE = "playbooks/rotate.yml"
 

@@ -34,7 +34,7 @@ from support.tls_stack import (
 
 UGLY = "p@s:s/w%r'd \"q\\ ünï 漢"
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 def userlist() -> list[str]:

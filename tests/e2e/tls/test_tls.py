@@ -42,7 +42,7 @@ from support.tls_stack import (
 
 SIDES = {"postgresql": SERVER, "pgbouncer": POOLER}
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 def presented(port: int) -> x509.Certificate:
