@@ -14,9 +14,10 @@ ARGS ?=
 VENV := .venv
 DEMO_DIR := $(or $(PG_CUTOVER_DEMO_DIR),/var/lib/pg-cutover-demo)
 PLAY := $(VENV)/bin/ansible-playbook -i inventories/demo
-# WORKERS=2: tests side by side; a file, of tests/e2e a folder, stays together (tests/conftest.py). Empty: one after the other.
+PYTEST := $(VENV)/bin/pytest -m "not long"
+# WORKERS=2: unit and integration tests side by side, a file together. The others measure time, or have fixed ports.
 WORKERS ?=
-PYTEST := $(VENV)/bin/pytest -m "not long" $(if $(WORKERS),-n $(WORKERS) --dist loadgroup)
+SIDE_BY_SIDE := $(if $(WORKERS),-n $(WORKERS) --dist loadgroup)
 
 # What is on the demo while it moves; DEMO_RATE=0 for no load.
 DEMO_RATE ?= 300
@@ -91,12 +92,12 @@ lint: setup ## ruff, mypy, yamllint, ansible-lint
 
 .PHONY: unit
 unit: setup ## tests that need no server
-	@$(PYTEST) tests/unit $(ARGS)
+	@$(PYTEST) $(SIDE_BY_SIDE) tests/unit $(ARGS)
 
 .PHONY: integration
 integration: setup ## tests against a temporary PostgreSQL and HAProxy
 	@.ci/setup --system $(DATABASE_PACKAGES) $(PROXY_PACKAGES)
-	@$(PYTEST) tests/integration $(ARGS)
+	@$(PYTEST) $(SIDE_BY_SIDE) tests/integration $(ARGS)
 
 .PHONY: software
 software: setup ## real software from PyPI and npm, moved and then used on PostgreSQL
