@@ -236,12 +236,6 @@ def test_a_creation_that_was_killed_is_made_again(stack: str) -> None:
         assert not note.exists()
 
 
-@pytest.mark.parametrize("kind", ["docker", "rds"])
-def test_providers_to_come_are_refused(stack: str, kind: str) -> None:
-    output = role("provider", "main", fails=True, cutover_provider=kind)
-    assert f"cutover_provider {kind} is not in this version; use native" in output
-
-
 def test_an_external_database_gets_an_application_role(stack: str) -> None:
     """The given URL is the owner's, who is no superuser and has a password that needs encoding."""
     url = load("filter_plugins/database_url.py").database_url_build(
