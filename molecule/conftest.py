@@ -75,7 +75,7 @@ def psql(on: Callable[[str], Any]) -> Callable[..., str]:
 def ask(on: Callable[[str], Any]) -> Callable[..., dict[str, Any]]:
     """What a client on a host is answered: {rows, columns} or {error, message}."""
 
-    def asked(host: str, statement: str, **connection: Any) -> dict[str, Any]:
+    def asked(host: str, statement: str, /, **connection: Any) -> dict[str, Any]:
         given = json.dumps({"connection": {"connect_timeout": 10, **connection}, "statement": statement})
         done = on(host).run("printf %%s %s | python3 -c %s", given, ASK)
         if done.rc:
