@@ -80,7 +80,7 @@ demo-down: setup ## stop the demo and remove everything of it
 # ---------------------------------------------------------------- checks
 
 .PHONY: test
-test: lint unit integration software e2e molecule ## all checks, the fast ones first
+test: lint unit integration software e2e ## the checks, the fast ones first; `long` and `molecule` are apart
 
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint
