@@ -126,7 +126,7 @@ def test_requests_come_through_only_when_the_proxy_sees_the_application(stack: s
 
 def test_maintenance_waits_for_the_write_under_way(stack: str) -> None:
     answers: list[int] = []
-    thread = threading.Thread(target=lambda: answers.append(request("/?seconds=8", "POST")[0]))
+    thread = threading.Thread(target=lambda: answers.append(request("/?seconds=15", "POST")[0]))
     thread.start()
     try:
         time.sleep(0.3)
@@ -135,7 +135,7 @@ def test_maintenance_waits_for_the_write_under_way(stack: str) -> None:
         role("maintenance", "on")
         assert answers == [201], "the write was let finish, and the role waited for it"
     finally:
-        thread.join(20)
+        thread.join(30)
         role("maintenance", "off")
 
 
