@@ -19,10 +19,10 @@ _ENGINE = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "modul
 if _ENGINE not in sys.path:
     sys.path.append(_ENGINE)
 
-import cutover_controller as controller  # noqa: E402
+import cutover_controller as controller  # noqa: E402 - behind the path that finds it
 
-from cutover.errors import CutoverError  # noqa: E402
-from cutover.fleet import summary, tenants  # noqa: E402
+from cutover.errors import CutoverError  # noqa: E402 - behind the path that finds it
+from cutover.fleet import summary, tenants  # noqa: E402 - behind the path that finds it
 
 
 class ActionModule(ActionBase):

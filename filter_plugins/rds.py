@@ -226,8 +226,8 @@ def rds_bundle_mistake(bundle: str, where: str) -> str:
 def _end(certificate: Any) -> datetime.datetime:
     # The older libraries know only the naive form.
     if hasattr(certificate, "not_valid_after_utc"):
-        return certificate.not_valid_after_utc  # type: ignore[no-any-return]
-    return certificate.not_valid_after.replace(tzinfo=datetime.timezone.utc)  # type: ignore[no-any-return]
+        return certificate.not_valid_after_utc  # type: ignore[no-any-return]  # cryptography's own type
+    return certificate.not_valid_after.replace(tzinfo=datetime.timezone.utc)  # type: ignore[no-any-return]  # cryptography's own type
 
 
 def rds_login_problem(failed: dict[str, Any], host: str, port: int, asker: str, user: str) -> str:
