@@ -103,9 +103,20 @@ def tuning_bulk(memory_mb: Any, cores: Any) -> dict[str, str]:
     }
 
 
+def list_literals(value: Any) -> str:
+    """A parameter's value as ALTER SYSTEM SET takes it: the items of a list as literals of their own, for
+    'one, two' in one literal would be a single item. Of the parameters that need a restart only lists hold commas."""
+    items = [item.strip() for item in str(value).split(",")]
+    return ", ".join("'" + item.replace("'", "''") + "'" for item in items)
+
+
 class FilterModule:
     """Registers the filters."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Ansible asks for this."""
-        return {"postgresql_tuning": tuning, "postgresql_tuning_bulk": tuning_bulk}
+        return {
+            "postgresql_tuning": tuning,
+            "postgresql_tuning_bulk": tuning_bulk,
+            "postgresql_list_literals": list_literals,
+        }

@@ -100,3 +100,19 @@ def test_postgresql_takes_every_value(postgres: Cluster, memory: int, cores: int
                 cursor.execute(f"ALTER SYSTEM RESET {name}")
     finally:
         connection.close()
+
+
+@pytest.mark.parametrize("value", ["localhost", "127.0.0.1, db1", "/run/one, /run/o'two", "100", ""])
+def test_a_list_is_read_item_by_item(postgres: Cluster, value: str) -> None:
+    name = "unix_socket_directories" if "/" in value else "listen_addresses"
+    connection = psycopg2.connect(postgres.superuser_url())
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER SYSTEM SET {name} = {TUNING.list_literals(value)}")
+            cursor.execute("SELECT setting FROM pg_file_settings WHERE name = %s ORDER BY seqno DESC LIMIT 1", [name])
+            (read,) = cursor.fetchone()
+            cursor.execute(f"ALTER SYSTEM RESET {name}")
+    finally:
+        connection.close()
+    assert [item.strip(' "') for item in read.split(",")] == [item.strip() for item in value.split(",")]

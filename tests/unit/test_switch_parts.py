@@ -197,3 +197,56 @@ def test_a_replication_at_work_is_left_alone(tmp_path: Path) -> None:
     with critical.alone(made):
         with pytest.raises(Locked, match="another switch"), critical.alone(made):
             pass
+
+
+# ---------------------------------------------------------------- the moment of the hold
+
+
+class Traffic:
+    """Requests under way, a number for each question; the last one stays. And how often the changes were applied."""
+
+    def __init__(self, *counts: int) -> None:
+        self.counts, self.asked, self.applied = list(counts), 0, 0
+
+    def in_flight(self) -> int:
+        self.asked += 1
+        return self.counts.pop(0) if len(self.counts) > 1 else self.counts[0]
+
+    def catch_up(self) -> None:
+        self.applied += 1
+
+    def found(self, seconds: float = 5.0) -> int:
+        return critical.calm(self.catch_up, self.in_flight, seconds)
+
+
+def test_a_calm_application_is_held_at_once() -> None:
+    traffic = Traffic(1)
+    assert traffic.found() == 1
+    assert (traffic.asked, traffic.applied) == (1, 1)
+
+
+def test_a_burst_is_waited_for() -> None:
+    traffic = Traffic(29, 28, 13, 4, 0, 30)
+    assert traffic.found() == 0
+    assert traffic.asked == 5
+
+
+def test_what_is_few_is_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(critical, "_LOOK_SECONDS", 0.3)
+    monkeypatch.setattr(critical, "_APPLY_SECONDS", 0.02)
+    traffic = Traffic(40, 12, *[40] * 60, 12, 99)
+    assert traffic.found() == 12
+    assert traffic.counts == [99]
+    assert traffic.applied > 5, "what was written meanwhile does not wait for the hold"
+
+
+def test_nobody_waits_for_ever() -> None:
+    assert Traffic(17, 5, 18).found(0.05) == 18
+
+
+def test_what_cannot_be_applied_or_seen_calls_it_off() -> None:
+    def broken() -> None:
+        raise CutoverError("gone")
+
+    with pytest.raises(CutoverError, match="gone"):
+        critical.calm(broken, lambda: 0)

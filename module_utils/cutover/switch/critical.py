@@ -30,6 +30,14 @@ from .settle import align, settle
 _GUARDIAN_SECONDS = 15.0
 _WATCHDOG_SECONDS = 0.015
 _NICE = -10
+#: How long a moment with few requests under way is looked for, how much of that only to learn what is few here, and
+#: after how long what the application wrote meanwhile is applied.
+_CALM_SECONDS = 5.0
+_LOOK_SECONDS = 2.0
+_APPLY_SECONDS = 0.1
+_SAMPLE_SECONDS = 0.01
+#: No application is calmer than this.
+_CALM = 1
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -172,7 +180,7 @@ def _attempts(config: Config, way: Way, folder: str, guardian: Guardian, proxies
             pending.begin(folder, Pending(attempt, way.direction))
             # Right before the hold: it is the same process that confirms it, by a clock that was looked at now.
             proxies.check()
-            way.catch_up()
+            calm(way.catch_up, lambda: proxies.in_flight(way.leaves, config.kinds))
             steps.reached("announced")
             sure = False
             with _undisturbed():
@@ -205,6 +213,28 @@ def _attempts(config: Config, way: Way, folder: str, guardian: Guardian, proxies
             _called_off(config, folder, way, attempt, off)
         raise
     return told
+
+
+def calm(catch_up: Callable[[], None], in_flight: Callable[[], int], seconds: float = _CALM_SECONDS) -> int:
+    """Return, caught up, at a moment with few requests under way; how many there are.
+
+    The hold lasts until these have ended, and a burst or a stall would use up its budget. Few is what was the least while it
+    was looked; after ``seconds`` any moment is as good as another. Raises what the two raise.
+    """
+    began = time.monotonic()
+    caught = -_APPLY_SECONDS
+    least: int | None = None
+    while True:
+        if time.monotonic() - caught >= _APPLY_SECONDS:
+            catch_up()
+            caught = time.monotonic()
+        found = in_flight()
+        spent = time.monotonic() - began
+        if found <= _CALM or spent >= seconds or (least is not None and spent >= _LOOK_SECONDS and found <= least):
+            return found
+        if spent < _LOOK_SECONDS or least is None:
+            least = found if least is None else min(least, found)
+        time.sleep(_SAMPLE_SECONDS)
 
 
 def _journaled(

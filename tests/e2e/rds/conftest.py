@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import boto3
 import pytest
 
 from support import rds_cloud
+from support.playbooks import ansible
 from support.project import ROOT
 
 HERE = ROOT / "tests/e2e/rds"
@@ -74,26 +74,19 @@ class Cloud:
             "rds_ca_path": str(self.folder / "installed" / f"{name}.pem"),
             **variables,
         }
-        done = subprocess.run(
-            [
-                *(str(ROOT / ".venv/bin/ansible-playbook"), "-i", str(HERE / "inventory.yml"), str(HERE / "run.yml")),
-                *("-v", "--diff", "-e", json.dumps(given), *arguments),
-            ],
-            env={
-                **{key: value for key, value in os.environ.items() if not key.startswith("AWS_")},
-                **self.environment(),
-                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-                "LC_ALL": "C.UTF-8",
-                "ANSIBLE_NOCOLOR": "1",
-                **(environment or {}),
-            },
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+        done = ansible(
+            *(
+                "-i",
+                str(HERE / "inventory.yml"),
+                str(HERE / "run.yml"),
+                "-v",
+                "--diff",
+                "-e",
+                json.dumps(given),
+                *arguments,
+            ),
             timeout=900,
-            check=False,
+            **{**self.environment(), **(environment or {})},
         )
         assert (done.returncode != 0) == fails, done.stdout[-6000:]
         for secret in self.client("secretsmanager").list_secrets()["SecretList"]:
@@ -104,13 +97,15 @@ class Cloud:
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """The cloud, with a network."""
+    """The cloud, with a network; what the caller's own environment says of another one is out of sight."""
+    own = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("AWS_")}
     folder = tmp_path_factory.mktemp("cloud")
     rds_cloud.start(folder)
     try:
         yield Cloud(folder, rds_cloud.network(folder))
     finally:
         rds_cloud.stop(folder)
+        os.environ.update(own)
 
 
 @pytest.fixture
