@@ -15,7 +15,7 @@ VENV := .venv
 DEMO_DIR := $(or $(PG_CUTOVER_DEMO_DIR),/var/lib/pg-cutover-demo)
 PLAY := $(VENV)/bin/ansible-playbook -i inventories/demo
 PYTEST := $(VENV)/bin/pytest -m "not long"
-# WORKERS=2: unit and integration tests side by side, a file together. The others measure time, or have fixed ports.
+# WORKERS=2: tests side by side, a file together; not those of software, which have fixed ports, nor those with a load.
 WORKERS ?=
 SIDE_BY_SIDE := $(if $(WORKERS),-n $(WORKERS) --dist loadgroup)
 
@@ -32,7 +32,7 @@ PROXY_PACKAGES := haproxy nginx-light pgbouncer curl
 DEMO_PACKAGES := $(DATABASE_PACKAGES) pgbouncer haproxy acl
 
 # What mypy checks: the engine, what wraps it, and what the tests stand on.
-TYPED := $(wildcard .ci/*.py module_utils/cutover library/*.py action_plugins/*.py filter_plugins/*.py tests/support tests/corpus tests/conftest.py molecule/conftest.py bench)
+TYPED := $(wildcard .ci/*.py module_utils/cutover library/*.py action_plugins/*.py filter_plugins/*.py tests/support tests/corpus tests/conftest.py molecule/conftest.py molecule/run bench)
 
 # The configuration holds in any folder, also in one that Ansible would distrust (writable by others).
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
@@ -80,7 +80,7 @@ demo-down: setup ## stop the demo and remove everything of it
 # ---------------------------------------------------------------- checks
 
 .PHONY: test
-test: lint unit integration software e2e ## the checks, the fast ones first; `long` and `molecule` are apart
+test: lint unit integration software e2e molecule ## the checks, the fast ones first; `long` is apart
 
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint
@@ -107,7 +107,12 @@ software: setup ## real software from PyPI and npm, moved and then used on Postg
 .PHONY: e2e
 e2e: demo-packages ## tests that run the playbooks against real services
 	@.ci/setup --system systemd
+ifdef WORKERS
+	@$(VENV)/bin/pytest -m "not long and not alone" $(SIDE_BY_SIDE) tests/e2e $(ARGS)
+	@$(VENV)/bin/pytest -m "not long and alone" tests/e2e $(ARGS)
+else
 	@$(PYTEST) tests/e2e $(ARGS)
+endif
 
 .PHONY: long
 long: demo-packages ## whole runs of playbooks that `make test` leaves out for their time
@@ -115,7 +120,7 @@ long: demo-packages ## whole runs of playbooks that `make test` leaves out for t
 	@$(VENV)/bin/pytest -m long tests $(ARGS)
 
 .PHONY: molecule
-molecule: setup ## roles and playbooks on systemd hosts in containers (SCENARIOS='default', MOLECULE_TIMES=2)
+molecule: setup ## roles and playbooks on systemd hosts in containers (SCENARIOS='default', MOLECULE_TIMES=2, MOLECULE_JOBS=1)
 	@.ci/setup --system $(DATABASE_PACKAGES)
 	@.ci/docker run molecule/run $(SCENARIOS)
 

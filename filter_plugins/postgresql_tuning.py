@@ -7,7 +7,7 @@ for one sort in every connection, three sixteenths for autovacuum's workers, a q
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
@@ -50,8 +50,15 @@ def size(kilobytes: int) -> str:
     return f"{kilobytes // 1024}MB" if kilobytes >= 1024 else f"{kilobytes}kB"
 
 
+def coarse(memory_mb: int) -> int:
+    """Down to the next sixteenth of a power of two: after a new kernel a host has some megabytes more or less, and
+    shared_buffers that follow them would want a restart."""
+    unit = 1 << max(memory_mb.bit_length() - 5, 0)
+    return memory_mb // unit * unit
+
+
 def checked(memory_mb: Any, cores: Any, max_connections: Any = 1) -> tuple[int, int, int]:
-    """The three as numbers that settings can be derived from."""
+    """The three as numbers that settings can be derived from; the memory coarsely."""
     try:
         memory, processors, connections = int(memory_mb), int(cores), int(max_connections)
     except (TypeError, ValueError):
@@ -69,7 +76,7 @@ def checked(memory_mb: Any, cores: Any, max_connections: Any = 1) -> tuple[int, 
             f"postgresql_max_connections is {connections}, and {memory} MB of memory carry 1 to {memory // CONNECTION_MB} "
             f"({CONNECTION_MB} MB each at the least). Let the application come through PgBouncer, or use a larger host"
         )
-    return memory, processors, connections
+    return coarse(memory), processors, connections
 
 
 def tuning(memory_mb: Any, cores: Any, max_connections: Any = 100) -> dict[str, str]:
@@ -110,6 +117,12 @@ def list_literals(value: Any) -> str:
     return ", ".join("'" + item.replace("'", "''") + "'" for item in items)
 
 
+def unset(wanted: Mapping[str, Any], written: Iterable[Mapping[str, str]]) -> dict[str, Any]:
+    """The parameters of ``wanted`` that are not ``written`` ({name, setting}) in the same words."""
+    found = {one["name"]: one["setting"] for one in written}
+    return {name: value for name, value in wanted.items() if found.get(name) != str(value)}
+
+
 class FilterModule:
     """Registers the filters."""
 
@@ -119,4 +132,5 @@ class FilterModule:
             "postgresql_tuning": tuning,
             "postgresql_tuning_bulk": tuning_bulk,
             "postgresql_list_literals": list_literals,
+            "postgresql_unset": unset,
         }

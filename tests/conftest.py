@@ -32,6 +32,10 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+# Applications under load, with holds of milliseconds: what runs beside these folders of tests/e2e would be measured too.
+ALONE = ("application", "cutover", "keyed", "online", "proxy", "rolling")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark everything in tests/e2e, and what belongs together: a file, in tests/e2e a folder, which has its own ports."""
     here = Path(__file__).parent / "e2e"
@@ -40,6 +44,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if here in item.path.parents:
             item.add_marker("e2e")
             together = together if together.parent == here else together.parent
+            if together.name in ALONE:
+                item.add_marker("alone")
         item.add_marker(pytest.mark.xdist_group(str(together.relative_to(here.parent))))
 
 

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -53,3 +56,46 @@ def test_both_families() -> None:
         with closing(socket.create_connection(("127.0.0.1", port))), closing(socket.create_connection(("::1", port))):
             assert bypass.connections([port]) == {"127.0.0.1": 1, "::1": 1}
         assert bypass.connections([port]) == {}
+
+
+CHURN = """
+import socket, sys, time
+open("/proc/self/comm", "w").write("churner")
+print(flush=True)
+while True:
+    with socket.create_connection(("127.0.0.1", int(sys.argv[1]))):
+        time.sleep(0.02)
+"""
+
+
+@pytest.fixture
+def churned() -> Iterator[int]:
+    """The port of an application to which a program, churner, connects for moments, again and again."""
+    with (
+        application("blue") as port,
+        subprocess.Popen([sys.executable, "-c", CHURN, str(port)], stdout=subprocess.PIPE) as process,
+    ):
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield port
+        finally:
+            process.kill()
+
+
+def test_a_proxy_that_connects_anew_for_each_request_is_none_beside_it(
+    churned: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = bypass._inodes
+
+    def slowly(*arguments: object) -> set[str]:
+        time.sleep(0.05)
+        return scan(*arguments)  # type: ignore[arg-type]
+
+    # On a busy machine the connection of a moment ago has gone when it is looked for who has it.
+    monkeypatch.setattr(bypass, "_inodes", slowly)
+    assert [bypass.connections([churned], programs=("churner",)) for _ in range(20)] == [{}] * 20
+
+
+def test_who_connects_for_moments_beside_the_proxy_is_found(churned: int) -> None:
+    assert {"127.0.0.1": 1} in [bypass.connections([churned]) for _ in range(50)]

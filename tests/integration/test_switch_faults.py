@@ -90,6 +90,22 @@ def test_a_slow_request_in_flight_calls_it_off_and_it_is_tried_again(ready: Stag
     assert [phase for phase, _ in ready.journal()] == ["switch_off", "switched_online"]
 
 
+def test_requests_that_have_piled_up_are_waited_for_before_the_hold(ready: Stage) -> None:
+    def read() -> None:
+        with closing(http.client.HTTPConnection("127.0.0.1", ready.proxy.port, timeout=20)) as connection:
+            connection.request("GET", "/read?id=1&ms=2000")
+            connection.getresponse().read()
+
+    threads = [threading.Thread(target=read) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.2)
+    told = ready.run("forward", attempts=1, budget_ms=200, verify=False)
+    for thread in threads:
+        thread.join()
+    assert (told["direction"], told["called_off"]) == ("forward", []), told
+
+
 def test_a_writer_that_holds_sqlite_calls_it_off(ready: Stage) -> None:
     with closing(sqlite3.connect(ready.source, isolation_level=None)) as stray:
         stray.execute("BEGIN IMMEDIATE")

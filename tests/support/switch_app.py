@@ -2,7 +2,8 @@
 """An application for tests of the switch, a process of its own: ``python switch_app.py PORT SQLITE-PATH-OR-URL``.
 
 POST /write?id=N stores an event, counts it and changes its parent in one transaction, after ``?ms=`` milliseconds inside it;
-POST /remove?id=N deletes one. GET /read?id=N answers whether the event is there. 200 means committed, 500 not.
+POST /remove?id=N deletes one. GET /read?id=N answers whether the event is there, after ``?ms=`` milliseconds. 200 means
+committed, 500 not.
 """
 
 from __future__ import annotations
@@ -112,6 +113,8 @@ class Handler(BaseHTTPRequestHandler):
         if database is None:
             database = LOCAL.database = Postgres(self.where) if "://" in self.where else Sqlite(self.where)
         number, mark, good = given["id"], database.mark, False
+        if path == "/read":
+            time.sleep(given.get("ms", 0) / 1000)
         if path == "/read" and isinstance(database, Sqlite):
             cursor = database.connection.execute("SELECT note FROM event WHERE id = ?", (number,))
             return "there" if cursor.fetchone() else "none"

@@ -102,6 +102,15 @@ def test_postgresql_takes_every_value(postgres: Cluster, memory: int, cores: int
         connection.close()
 
 
+@given(st.integers(TUNING.LEAST_MEMORY_MB, 2**24))
+def test_some_megabytes_more_or_less_change_nothing(memory: int) -> None:
+    coarse = TUNING.coarse(memory)
+    assert memory * 15 / 16 < coarse <= memory
+    assert TUNING.coarse(coarse) == coarse
+    # Within a sixteenth of a power of two there is one answer.
+    assert TUNING.coarse(coarse + (memory - coarse) // 2) == coarse
+
+
 @pytest.mark.parametrize("value", ["localhost", "127.0.0.1, db1", "/run/one, /run/o'two", "100", ""])
 def test_a_list_is_read_item_by_item(postgres: Cluster, value: str) -> None:
     name = "unix_socket_directories" if "/" in value else "listen_addresses"
@@ -116,3 +125,15 @@ def test_a_list_is_read_item_by_item(postgres: Cluster, value: str) -> None:
     finally:
         connection.close()
     assert [item.strip(' "') for item in read.split(",")] == [item.strip() for item in value.split(",")]
+
+
+def test_what_stands_in_the_same_words_is_not_set_again() -> None:
+    wanted = {"work_mem": "5MB", "max_connections": 100, "wal_compression": "lz4", "log_lock_waits": "on"}
+    written = [
+        {"name": "work_mem", "setting": "5MB"},
+        {"name": "max_connections", "setting": "100"},
+        {"name": "wal_compression", "setting": "pglz"},
+        {"name": "port", "setting": "1"},
+    ]
+    assert TUNING.unset(wanted, written) == {"wal_compression": "lz4", "log_lock_waits": "on"}
+    assert TUNING.unset(wanted, {}) == wanted, "what postgresql_query answers when there are none"

@@ -15,11 +15,18 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from typing import Callable
 
 from ..errors import CutoverError
 
 _ESTABLISHED = "01"
 _TABLES = ("tcp", "tcp6")
+#: Between two looks at what could not be told in the first one.
+_AGAIN_SECONDS = 0.05
+
+End = tuple[str, int]
+#: A connection: the end at the application, the other one.
+Pair = tuple[End, End]
 
 
 def connections(
@@ -31,17 +38,36 @@ def connections(
     connection from this host counts unless its other end belongs to one of them (which only root can see of
     everybody). Raises CutoverError when the kernel's table cannot be read, or a name is not known.
     """
-    wanted = set(ports)
+    wanted, names = set(ports), set(programs)
     allowed = {address for proxy in proxies for address in _addresses(proxy)}
+    suspects, sure = _look(wanted, allowed, names)
+    if suspects - sure:
+        # A proxy's connection that was opened or closed between two reads has no owner in the first of two looks only.
+        time.sleep(_AGAIN_SECONDS)
+        again, surely = _look(wanted, allowed, names)
+        sure |= surely | (suspects & again)
+    return dict(Counter(remote[0] for _, remote in sure))
+
+
+def _look(wanted: set[int], allowed: set[str], programs: set[str]) -> tuple[set[Pair], set[Pair]]:
+    """(connections that are not seen to be a proxy's, those of them that are surely somebody else's)."""
     rows = list(_rows())
-    own = _inodes(set(programs))
+    own = _inodes(lambda name: name in programs)
     # The other end of a connection within this host is a row of its own.
-    from_programs = {(local, remote) for local, remote, inode in rows if inode in own}
-    found: Counter[str] = Counter()
-    for local, remote, _ in rows:
-        if local[1] in wanted and remote[0] not in allowed and (remote, local) not in from_programs:
-            found[remote[0]] += 1
-    return dict(found)
+    inodes = {(local, remote): inode for local, remote, inode in rows}
+    suspects = {
+        (local, remote)
+        for local, remote, _ in rows
+        if local[1] in wanted and remote[0] not in allowed and inodes.get((remote, local)) not in own
+    }
+    if not suspects:
+        return set(), set()
+    here = {local[0] for local, _, _ in rows}
+    others = _inodes(lambda name: name not in programs)
+    sure = {
+        (local, remote) for local, remote in suspects if remote[0] not in here or inodes.get((remote, local)) in others
+    }
+    return suspects, sure
 
 
 def wait(
@@ -74,9 +100,6 @@ def explain(found: dict[str, int], ports: Iterable[int]) -> str:
         f"proxy ({peers}): their writes would not be held. Let these clients come through the proxy, or restart the "
         "application once, which ends what was connected before."
     )
-
-
-End = tuple[str, int]
 
 
 def _rows() -> Iterator[tuple[End, End, str]]:
@@ -124,15 +147,15 @@ def _normal(address: str) -> str:
     return str(found)
 
 
-def _inodes(programs: set[str]) -> set[str]:
-    """Inodes of the sockets of processes with these names."""
+def _inodes(wanted: Callable[[str], bool]) -> set[str]:
+    """Inodes of the sockets of the processes whose names are wanted."""
     found: set[str] = set()
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
         with suppress(OSError):
             with open(f"/proc/{entry}/comm", encoding="utf-8", errors="replace") as file:
-                if file.read().strip() not in programs:
+                if not wanted(file.read().strip()):
                     continue
             for number in os.listdir(f"/proc/{entry}/fd"):
                 with suppress(OSError):

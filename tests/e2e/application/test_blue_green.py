@@ -140,6 +140,15 @@ def test_there_and_back(place: Place) -> None:
     assert (place.folder / "green.pid").read_text() != before
     assert (place.serves(place.green), place.deployed()) == ("postgresql", 2)
 
+    # A run that ends between the new environment and the restart: the next one does not take the green of before for the new one.
+    (place.folder / "app.env").write_text(BEFORE + "NEW=2\n")
+    before = (place.folder / "green.pid").read_text()
+    place.role("green_prepare", fails=True, application_green_command=["false"])
+    assert (place.folder / "green.pid").read_text() == before
+    place.role("green_prepare")
+    assert (place.folder / "green.pid").read_text() != before
+    assert changed(place.role("green_prepare")) == 0
+
     place.role("green_smoke")
     output = place.role("green_smoke", fails=True, application_smoke_urls=[{"url": "/", "status": 418}])
     assert f"http://127.0.0.1:{place.green}/" in output

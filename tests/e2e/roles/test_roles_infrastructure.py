@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import subprocess
 import time
@@ -226,7 +227,11 @@ def test_a_creation_that_was_killed_is_made_again(stack: str) -> None:
         (data / "PG_VERSION").write_text(f"{version}\n")
         output = role("postgresql", "main", fails=True, **variables)
         assert "is not empty and belongs to no cluster" in output
-        note.write_text("creating\n")
+        # What was being made was elsewhere: this directory is somebody's still.
+        note.write_text(f"creating {STACK / 'elsewhere'}\n")
+        assert "is not empty and belongs to no cluster" in role("postgresql", "main", fails=True, **variables)
+        assert (data / "PG_VERSION").exists()
+        note.write_text(f"creating {data}\n")
         role("postgresql", "main", **variables)
         assert note.read_text() == "created\n"
         assert (data / "postmaster.pid").exists()
@@ -234,6 +239,17 @@ def test_a_creation_that_was_killed_is_made_again(stack: str) -> None:
         role("postgresql", "remove", **variables)
         assert not data.exists()
         assert not note.exists()
+
+
+def test_a_rule_that_the_server_cannot_read_is_told_and_taken_back(stack: str) -> None:
+    (path,) = admin("SHOW hba_file")[0]
+    before = Path(path).read_bytes()
+    output = " ".join(
+        role("postgresql", "main", fails=True, postgresql_hba_entries=["host all all 300.0.0.0/8 trust"]).split()
+    )
+    assert re.search(r"cannot read pg_hba\.conf, line \d+: invalid IP address", output), output[-3000:]
+    assert Path(path).read_bytes() == before
+    assert not admin("SELECT error FROM pg_hba_file_rules WHERE error IS NOT NULL")
 
 
 def test_an_external_database_gets_an_application_role(stack: str) -> None:
