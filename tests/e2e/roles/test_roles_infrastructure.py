@@ -241,6 +241,21 @@ def test_a_creation_that_was_killed_is_made_again(stack: str) -> None:
         assert not note.exists()
 
 
+def test_a_restart_does_not_cut_off_who_is_connected(stack: str) -> None:
+    started = admin("SELECT pg_postmaster_start_time()")
+    with closing(as_app(25432)) as connection, connection.cursor() as cursor:
+        output = role("postgresql", "main", fails=True, postgresql_settings={"max_worker_processes": "9"})
+        said = " ".join(output.split())
+        assert "has to be restarted for max_worker_processes, and clients are connected: " in said
+        assert "roles_test_app 1" in said
+        cursor.execute("SELECT 1")
+        # What was asked for is taken back, and waits for nothing then.
+        role("postgresql", "main")
+        cursor.execute("SELECT 1")
+    assert admin("SELECT pg_postmaster_start_time()") == started
+    assert admin("SELECT count(*) FROM pg_settings WHERE pending_restart") == [(0,)]
+
+
 def test_a_rule_that_the_server_cannot_read_is_told_and_taken_back(stack: str) -> None:
     (path,) = admin("SHOW hba_file")[0]
     before = Path(path).read_bytes()
