@@ -43,6 +43,17 @@ def session() -> Iterator[Session]:
         yield opened
 
 
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A session that only reads. On PostgreSQL each statement is a transaction of its own, as a read-committed one would see
+    it: BEGIN and COMMIT around it would be two more ways to the server and back."""
+    engine: Engine = current_app.extensions["engine"]
+    if engine.dialect.name == "postgresql":
+        engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+    with Session(engine, expire_on_commit=False) as opened:
+        yield opened
+
+
 def _sqlite_engine(url: URL) -> Engine:
     # mode=rw: a wrong path is an error, not a new and empty database.
     location = f"file:{quote(url.database or '')}"

@@ -9,10 +9,10 @@ from datetime import datetime, timezone
 from typing import Any
 
 from flask import Blueprint, abort, request
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from ..database import session
+from ..database import reading, session
 from ..models import Document, DocumentChunk, Tag, User, Workspace, document_to_tag
 from .shape import PAGE_SIZE, body, moment, page_number, text_of
 
@@ -31,22 +31,48 @@ _LISTED = (
     Workspace.name.label("workspace"),
 )
 
+# What is asked for with every other request is put together once: that takes longer than running it.
+_PAGE = (
+    select(*_LISTED)
+    .join(User, User.id == Document.author_id)
+    .join(Workspace, Workspace.id == Document.workspace_id)
+    .where(Document.deleted_at.is_(None))
+    .order_by(Document.updated_at.desc(), Document.id.desc())
+    .limit(PAGE_SIZE)
+    .offset(bindparam("skipped"))
+)
+_DOCUMENT = (
+    select(Document, User.name, Workspace.name)
+    .join(User, User.id == Document.author_id)
+    .join(Workspace, Workspace.id == Document.workspace_id)
+    .where(Document.id == bindparam("document"))
+)
+_CHUNKS = (
+    select(
+        DocumentChunk.position,
+        DocumentChunk.token_count,
+        DocumentChunk.norm,
+        func.length(DocumentChunk.embedding).label("embedding_bytes"),
+        func.substr(DocumentChunk.content, 1, 80).label("start"),
+    )
+    .where(DocumentChunk.document_id == bindparam("document"))
+    .order_by(DocumentChunk.position)
+)
+_CHILDREN = select(Document.id).where(Document.parent_id == bindparam("document")).order_by(Document.id)
+_TAGS = (
+    select(document_to_tag.c.A, Tag.name)
+    .join(Tag, Tag.id == document_to_tag.c.B)
+    .where(document_to_tag.c.A.in_(bindparam("documents", expanding=True)))
+    .order_by(document_to_tag.c.A, Tag.id)
+)
+
 
 @blueprint.get("/documents")
 def list_documents() -> dict[str, Any]:
     """A page of live documents, the latest change first."""
     page = page_number()
-    query = (
-        select(*_LISTED)
-        .join(User, User.id == Document.author_id)
-        .join(Workspace, Workspace.id == Document.workspace_id)
-        .where(Document.deleted_at.is_(None))
-        .order_by(Document.updated_at.desc(), Document.id.desc())
-        .limit(PAGE_SIZE)
-        .offset((page - 1) * PAGE_SIZE)
-    )
-    with session() as db:
-        rows = db.execute(query).all()
+    with reading() as db:
+        rows = db.execute(_PAGE, {"skipped": (page - 1) * PAGE_SIZE}).all()
         return {"page": page, "documents": _listed(db, rows)}
 
 
@@ -70,7 +96,7 @@ def search() -> dict[str, Any]:
         .order_by(Document.updated_at.desc(), Document.id.desc())
         .limit(PAGE_SIZE)
     )
-    with session() as db:
+    with reading() as db:
         rows = db.execute(query).all()
         return {"query": wanted, "documents": _listed(db, rows)}
 
@@ -78,7 +104,7 @@ def search() -> dict[str, Any]:
 @blueprint.get("/documents/<int:document_id>")
 def read_document(document_id: int) -> dict[str, Any]:
     """One document with its text, tags, chunks and children."""
-    with session() as db:
+    with reading() as db:
         return _whole(db, document_id)
 
 
@@ -121,27 +147,12 @@ def _changes(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _whole(db: Session, document_id: int) -> dict[str, Any]:
-    row = db.execute(
-        select(Document, User.name, Workspace.name)
-        .join(User, User.id == Document.author_id)
-        .join(Workspace, Workspace.id == Document.workspace_id)
-        .where(Document.id == document_id)
-    ).first()
+    row = db.execute(_DOCUMENT, {"document": document_id}).first()
     if row is None:
         abort(404, f"There is no document {document_id}.")
     document, author, workspace = row
-    chunks = db.execute(
-        select(
-            DocumentChunk.position,
-            DocumentChunk.token_count,
-            DocumentChunk.norm,
-            func.length(DocumentChunk.embedding).label("embedding_bytes"),
-            func.substr(DocumentChunk.content, 1, 80).label("start"),
-        )
-        .where(DocumentChunk.document_id == document_id)
-        .order_by(DocumentChunk.position)
-    ).all()
-    children = db.scalars(select(Document.id).where(Document.parent_id == document_id).order_by(Document.id)).all()
+    chunks = db.execute(_CHUNKS, {"document": document_id}).all()
+    children = db.scalars(_CHILDREN, {"document": document_id}).all()
     return {
         "id": document.id,
         "workspace": {"id": document.workspace_id, "name": workspace},
@@ -174,12 +185,6 @@ def _listed(db: Session, rows: Sequence[Any]) -> list[dict[str, Any]]:
 def _tags(db: Session, document_ids: list[int]) -> dict[int, list[str]]:
     """Tag names per document, in the order of the tags' ids: collations of names differ between databases."""
     names: dict[int, list[str]] = defaultdict(list)
-    query = (
-        select(document_to_tag.c.A, Tag.name)
-        .join(Tag, Tag.id == document_to_tag.c.B)
-        .where(document_to_tag.c.A.in_(document_ids))
-        .order_by(document_to_tag.c.A, Tag.id)
-    )
-    for document_id, name in db.execute(query):
+    for document_id, name in db.execute(_TAGS, {"documents": document_ids}):
         names[document_id].append(name)
     return names
