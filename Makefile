@@ -10,6 +10,7 @@ MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 
 ARGS ?=
+SCENARIOS ?=
 
 VENV := .venv
 DEMO_DIR := $(or $(PG_CUTOVER_DEMO_DIR),/var/lib/pg-cutover-demo)
@@ -79,8 +80,10 @@ demo-down: setup ## stop the demo and remove everything of it
 
 # ---------------------------------------------------------------- checks
 
+# What ends within the hour: these scenarios of molecule, and not what is marked long.
 .PHONY: test
-test: lint unit integration software e2e molecule ## the checks, the fast ones first; `long` is apart
+test: SCENARIOS := default cutover
+test: lint unit integration software e2e molecule ## the checks, the fast ones first; `long` and further scenarios are apart
 
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint
