@@ -53,10 +53,16 @@ def refuse_options() -> None:
     found = [told for option, told in _REFUSED.items() if context.CLIARGS.get(option)]
     if any(str(each).endswith("@prompt") for each in context.CLIARGS.get("vault_ids") or ()):
         found.append(("--vault-id …@prompt", "name a file instead"))
+    # What they leave out would be left out here, and the runs would be whole all the same.
+    if set(context.CLIARGS.get("tags") or ("all",)) != {"all"}:
+        found.append(("--tags", "run the playbook for one tenant itself"))
+    if context.CLIARGS.get("skip_tags"):
+        found.append(("--skip-tags", "run the playbook for one tenant itself"))
     if found:
         said = "; ".join(f"{option}: {advice}" for option, advice in found)
         raise CutoverError(
-            f"fleet.yml starts runs of its own, which nobody can be asked for. {said}. Nothing was started, nothing was changed."
+            "fleet.yml starts whole runs of its own, which nobody can be asked for. "
+            f"{said}. Nothing was started, nothing was changed."
         )
 
 

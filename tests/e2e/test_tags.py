@@ -25,6 +25,15 @@ def test_a_part_of_it_is_refused(playbook: str, option: tuple[str, str]) -> None
     assert "changed=0" in said
 
 
+@pytest.mark.parametrize("option", [("--tags", "switch"), ("--skip-tags", "verify")])
+def test_a_fleet_has_no_parts(option: tuple[str, str]) -> None:
+    done = play("fleet.yml", *option, "-e", "cutover_tenants_hosts=true")
+    said = " ".join(done.stdout.split())
+    assert done.returncode != 0, said
+    assert f"{option[0]}: run the playbook for one tenant itself. Nothing was started, nothing was changed." in said
+    assert "changed=0" in said
+
+
 def test_parts_that_there_are() -> None:
     for playbook, topics in (
         ("provision.yml", {"database", "pgbouncer"}),
