@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import ansible.constants as C
@@ -36,13 +37,16 @@ class ActionModule(ActionBase):
         self._vars: dict[str, Any] = task_vars or {}
         args = self._task.args
         self._playbook: str = os.path.basename(args["playbook"])
+        #: Hosts that were asked for their files and did not answer.
+        self._silent: list[str] = []
         try:
             controller.refuse_options()
             found = self._tenants(args.get("found") or {})
             # Before anything is resolved: what is looked up by a name that is none would fail with a message of its own.
             tenants.check_names(found)
             found = [self._resolved(each) for each in found]
-            found = tenants.chosen(found, tenants.listed(args.get("only")))
+            only = tenants.listed(args.get("only"))
+            found = tenants.chosen(found, only, self._silent)
             result["tenants"] = [
                 {
                     "tenant": each.name,
@@ -57,7 +61,9 @@ class ActionModule(ActionBase):
                 looked = args.get("looked") or {}
                 tenants.check_files(found, looked)
                 tenants.check_shared(found, looked, self._playbook)
-                result["fleet"] = self._prepare(found, looked, int(args.get("forks") or 1), args["playbook"])
+                # Who names tenants, and got them all, waits for no other.
+                entries = [] if only else [summary.silent(host, self._unseen(host)) for host in self._silent]
+                result["fleet"] = self._prepare(found, looked, int(args.get("forks") or 1), args["playbook"], entries)
         except CutoverError as error:
             result.update(failed=True, msg=error.message)
         return result
@@ -89,7 +95,14 @@ class ActionModule(ActionBase):
             )
         if given:
             return tenants.from_dict(given, self._source_hosts())
-        return tenants.from_files(found, str(own)) if own else tenants.from_hosts(self._source_hosts())
+        if not own:
+            return tenants.from_hosts(self._source_hosts())
+        self._silent = [host for host in self._source_hosts() if host not in found]
+        return tenants.from_files(found, str(own))
+
+    def _unseen(self, host: str) -> str:
+        """Why a host could say nothing, as far as it is known."""
+        return str((self._task.args.get("unseen") or {}).get(host) or "")
 
     def _source_hosts(self) -> list[str]:
         groups = self._vars["groups"]
@@ -130,7 +143,12 @@ class ActionModule(ActionBase):
         name = str(read("cutover_name"))
         provider = str(read("cutover_provider", "native"))
         url = str(read("cutover_target_url") or os.environ.get("CUTOVER_TARGET_URL", ""))
-        by_url = self._playbook == "migrate.yml" or provider == "external" or not self._vars["groups"].get("postgres")
+        groups = self._vars["groups"]
+        alone = self._playbook == "migrate.yml" or (
+            self._playbook in tenants.ALONE and url and not groups.get("postgres") and not groups.get("app")
+        )
+        # RDS has no host of its own in the inventory.
+        by_url = alone or provider == "external" or (provider != "rds" and not groups.get("postgres"))
         return {
             "cutover_name": name,
             "cutover_source_path": str(read("cutover_source_path")),
@@ -138,9 +156,11 @@ class ActionModule(ActionBase):
             "cutover_secrets_dir": str(read("cutover_secrets_dir")),
             "cutover_report_dir": str(read("cutover_report_dir", "reports")),
             "rehearsal": boolean(read("cutover_rehearsal", False), strict=False),
-            "provider": "" if by_url else provider,
+            # Where several may stand on one host. An instance of RDS is each tenant's own, and none waits for another's.
+            "provider": "" if by_url or provider == "rds" else provider,
             "database": (tenants.place(url) if url else ()) if by_url else (provider, name.replace("-", "_")),
             "servers": self._servers(tenant) if self._playbook in tenants.SERVERS else [],
+            "alone": [] if by_url else self._alone(tenant, provider, read),
         }
 
     def _servers(self, tenant: tenants.Tenant) -> list[tuple[str, str, str]]:
@@ -161,6 +181,32 @@ class ActionModule(ActionBase):
                     made.append((name, host, str(value)))
         return made
 
+    def _alone(
+        self, tenant: tenants.Tenant, provider: str, read: Callable[[str, Any], Any]
+    ) -> list[tuple[str, str, str]]:
+        """(variable, where, value) of a server that has one migration only, whatever is done there."""
+        if provider == "rds":
+            name = str(read("rds_identifier", "")) or str(read("cutover_name", "")).replace("_", "-")
+            region = read("rds_region", "") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+            return [("rds_identifier", str(region or "no region"), name)]
+        if provider != "docker":
+            return []
+        made = []
+        for host in self._vars["groups"]["postgres"]:
+            variables = self._variables(host, tenant)
+            port = self._template(variables, "postgresql_docker_port", None) or self._template(
+                variables, "postgresql_port", 5432
+            )
+            container = self._template(variables, "postgresql_docker_container", "pg-cutover-postgres")
+            volume = self._template(variables, "postgresql_docker_volume", f"{container}-data")
+            addresses = self._template(variables, "postgresql_docker_addresses", ["127.0.0.1"])
+            made += [
+                ("postgresql_docker_container", host, str(container)),
+                ("postgresql_docker_volume", host, str(volume)),
+                *(("postgresql_docker_port", host, f"{address}:{port}") for address in addresses),
+            ]
+        return made
+
     def _seen(self, tenant: tenants.Tenant) -> list[str]:
         """The hosts that a tenant's run sees: not those that own the sources of others."""
         if tenant.hosts:
@@ -171,7 +217,12 @@ class ActionModule(ActionBase):
     # ---------------------------------------------------------------- their runs
 
     def _prepare(
-        self, found: list[tenants.Tenant], looked: dict[str, Any], forks: int, playbook: str
+        self,
+        found: list[tenants.Tenant],
+        looked: dict[str, Any],
+        forks: int,
+        playbook: str,
+        entries: list[dict[str, Any]],
     ) -> dict[str, Any]:
         work = controller.work_folder(C.DEFAULT_LOCAL_TMP, os.getppid())
         report_dir = os.path.join(
@@ -181,15 +232,11 @@ class ActionModule(ActionBase):
             report_dir, "_fleet", time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + f"-{os.getppid():x}"
         )
         os.makedirs(report, mode=0o750, exist_ok=True)
-        entries, left = [], []
+        left = []
         for tenant in found:
             seen = looked.get(tenant.name)
             if seen is None:
-                entries.append(
-                    summary.lost(
-                        tenant.name, tenant.host, str((self._task.args.get("unseen") or {}).get(tenant.host) or "")
-                    )
-                )
+                entries.append(summary.lost(tenant.name, tenant.host, self._unseen(tenant.host)))
             elif tenants.finished(seen.get("stage"), bool(seen.get("unchanged")), self._playbook) and not self._again():
                 entries.append(summary.passed(tenant.name, tenant.host, seen["stage"]))
             else:

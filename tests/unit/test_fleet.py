@@ -98,12 +98,18 @@ def test_names_that_are_none_or_taken_are_all_told_at_once() -> None:
 
 def test_no_tenants_and_unknown_ones_are_refused() -> None:
     with pytest.raises(CutoverError, match="No tenants were found"):
-        tenants.chosen([], [])
+        tenants.chosen([], [], [])
     with pytest.raises(CutoverError, match="fleet_only names globex, and there is no such tenant; there are acme"):
-        tenants.chosen([made("acme")], ["globex"])
-    assert [t.name for t in tenants.chosen([made("acme"), made("globex")], ["globex"])] == ["globex"]
+        tenants.chosen([made("acme")], ["globex"], [])
+    assert [t.name for t in tenants.chosen([made("acme"), made("globex")], ["globex"], ["web2"])] == ["globex"]
     assert tenants.listed("acme, globex") == tenants.listed(["acme", "globex"]) == ["acme", "globex"]
     assert tenants.listed("") == tenants.listed([]) == []
+
+
+def test_a_name_that_may_be_on_a_silent_host_is_told_with_the_host() -> None:
+    for found, only in (([made("acme")], ["globex"]), ([], [])):
+        with pytest.raises(CutoverError, match="Not heard of: the files of web2, which did not answer"):
+            tenants.chosen(found, only, ["web2"])
 
 
 # ---------------------------------------------------------------- what two must not share
@@ -319,3 +325,11 @@ def test_the_table_names_each_tenant_and_what_to_do_for_those_that_are_not_done(
     assert not any(line.startswith("acme:") for line in lines)
     assert summary.verdict(entries) == "1 of 2 tenants are done; not done: globex."
     assert summary.verdict(entries[:1]) == "All 1 tenants are done."
+
+
+def test_a_host_that_did_not_say_which_files_it_has_is_not_done() -> None:
+    entries = [summary.passed("acme", "web1", "migrated"), summary.silent("web2", "No route to host")]
+    assert [one["ok"] for one in entries] == [True, False]
+    said = "1 of 1 tenants are done; not known: the tenants on web2, which did not answer."
+    assert summary.verdict(entries) == said
+    assert "all of web2: web2 cannot be worked with: No route to host." in summary.table(entries)

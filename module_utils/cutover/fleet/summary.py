@@ -19,6 +19,8 @@ _CHANGED = re.compile(r"\bchanged=([0-9]+)")
 _AGAIN = "mend that, then run the same command again: it does only what is left"
 #: Outcomes with which nothing is left to do.
 GOOD = frozenset({"done before", "ok"})
+#: The outcome of a host whose tenants are not known.
+UNKNOWN = "unknown"
 
 
 def entry(ended: Ended, log: str, reports: str, host: str) -> dict[str, Any]:
@@ -68,6 +70,11 @@ def lost(name: str, host: str, reason: str) -> dict[str, Any]:
         "reason": f"{host} cannot be worked with: {' '.join(reason.split()) or 'it does not answer'}",
         "next": f"bring {host} back, then run the same command again: it does only what is left",
     }
+
+
+def silent(host: str, reason: str) -> dict[str, Any]:
+    """The entry of a host that did not say which files it has: nobody knows how many tenants are missing."""
+    return {**lost(f"all of {host}", host, reason), "outcome": UNKNOWN}
 
 
 def _nothing(name: str, host: str) -> dict[str, Any]:
@@ -155,8 +162,14 @@ def table(entries: list[dict[str, Any]]) -> list[str]:
 
 def verdict(entries: list[dict[str, Any]]) -> str:
     """One line: how many are done, which are not."""
-    bad = [one["tenant"] for one in entries if not one["ok"]]
-    done = len(entries) - len(bad)
-    if not bad:
-        return f"All {len(entries)} tenants are done."
-    return f"{done} of {len(entries)} tenants are done; not done: {', '.join(bad)}."
+    known = [one for one in entries if one["outcome"] != UNKNOWN]
+    bad = [one["tenant"] for one in known if not one["ok"]]
+    unheard = [one["host"] for one in entries if one["outcome"] == UNKNOWN]
+    if not unheard and not bad:
+        return f"All {len(known)} tenants are done."
+    told = [f"{len(known) - len(bad)} of {len(known)} tenants are done"]
+    if bad:
+        told.append(f"not done: {', '.join(bad)}")
+    if unheard:
+        told.append(f"not known: the tenants on {', '.join(unheard)}, which did not answer")
+    return "; ".join(told) + "."

@@ -24,6 +24,8 @@ HOST, HOSTS = "cutover_tenant_host", "cutover_tenant_hosts"
 OWN = re.compile(r"(fleet_|cutover_tenant).*")
 #: Playbooks that set up servers, not only a database.
 SERVERS = frozenset({"cutover.yml", "provision.yml"})
+#: Playbooks that know of the target no more than a URL where the inventory names no host of it and no application.
+ALONE = frozenset({"preflight.yml", "schema.yml", "sync.yml", "verify.yml", "finalize.yml"})
 #: Stages after which a playbook has nothing left to do.
 _FINISHED = {
     "cutover.yml": frozenset({"released", "finalizing", "finalized"}),
@@ -137,11 +139,17 @@ def check_names(tenants: list[Tenant]) -> None:
     refuse(problems)
 
 
-def chosen(tenants: list[Tenant], only: list[str]) -> list[Tenant]:
-    """Those that ``fleet_only`` names, or all. Raises CutoverError for a name that is not there, and for none at all."""
+def chosen(tenants: list[Tenant], only: list[str], silent: list[str]) -> list[Tenant]:
+    """Those that ``fleet_only`` names, or all. Raises CutoverError for a name that is not there, and for none at all.
+
+    silent: hosts that were asked for their files and did not answer.
+    """
     known = {tenant.name for tenant in tenants}
+    unheard = (
+        f" Not heard of: the files of {', '.join(silent)}, which did not answer; bring it back first." if silent else ""
+    )
     refuse(
-        f"fleet_only names {name}, and there is no such tenant; there are {', '.join(sorted(known)) or 'none'}."
+        f"fleet_only names {name}, and there is no such tenant; there are {', '.join(sorted(known)) or 'none'}.{unheard}"
         for name in only
         if name not in known
     )
@@ -150,6 +158,7 @@ def chosen(tenants: list[Tenant], only: list[str]) -> list[Tenant]:
         refuse(
             [
                 "No tenants were found: none in cutover_tenants, no file for cutover_tenants_path, no host in the group source."
+                + unheard
             ]
         )
     return left
@@ -173,7 +182,8 @@ def check_files(tenants: list[Tenant], looked: Mapping[str, Mapping[str, Any]]) 
 
 
 def check_shared(tenants: list[Tenant], looked: Mapping[str, Mapping[str, Any]], playbook: str) -> None:
-    """Raise CutoverError for what two tenants must not share: file, state, secrets, database; servers where they are set up."""
+    """Raise CutoverError for what two tenants must not share: file, state, secrets, database, a container or an instance of RDS;
+    other servers where they are set up."""
     problems: list[str] = []
     taken: dict[tuple[Any, ...], str] = {}
     for tenant in tenants:
@@ -208,6 +218,8 @@ def _claims(tenant: Tenant, seen: Mapping[str, Any], playbook: str) -> Iterable[
             tuple(settings["database"]),
             _ONE_EACH,
         )
+    for what, host, value in settings.get("alone") or ():
+        yield what, (host, value), each
     if playbook in SERVERS:
         for what, host, value in settings.get("servers") or ():
             yield what, (host, value), each
