@@ -12,6 +12,54 @@ from ansible.errors import AnsibleFilterError
 LOOPBACK = {4: "127.0.0.1", 6: "::1"}
 
 
+#: Labels of a container or a volume: which role has made it, and for which migration.
+ROLE, MIGRATION = "pg-cutover.role", "pg-cutover.migration"
+_MADE_BY = "postgresql_docker"
+
+
+def made_here(labels: Mapping[str, str] | None) -> bool:
+    """Whether the role has made what has these labels."""
+    return (labels or {}).get(ROLE) == _MADE_BY
+
+
+def other_migration(labels: Mapping[str, str] | None, migration: str) -> str:
+    """The migration, if it is another one, to which something with these labels belongs; what has none is anybody's."""
+    owner = (labels or {}).get(MIGRATION) or migration
+    return "" if owner == migration else owner
+
+
+def container_problem(answer: Mapping[str, Any], name: str, migration: str) -> str:
+    """Why a container must not be touched, by what docker_container_info answers; '' when it may be."""
+    if not answer.get("exists"):
+        return ""
+    configuration = (answer.get("container") or {}).get("Config") or {}
+    labels = configuration.get("Labels")
+    if not made_here(labels):
+        return (
+            f"has a container {name} (image {configuration.get('Image') or ''}) that this role did not create. "
+            "It is not touched. Set postgresql_docker_container to another name"
+        )
+    other = other_migration(labels, migration)
+    if other:
+        return (
+            f"has a container {name} of the migration {other}, and this is {migration}. It is not touched. Set "
+            "postgresql_docker_container to another name and postgresql_docker_port to another port"
+        )
+    return ""
+
+
+def volume_problem(answer: Mapping[str, Any], name: str, migration: str) -> str:
+    """Why a volume must not be used, by what docker_volume_info answers; '' when it may be, or when files in it decide."""
+    labels = (answer.get("volume") or {}).get("Labels") if answer.get("exists") else None
+    other = other_migration(labels, migration) if made_here(labels) else ""
+    if not other:
+        return ""
+    return (
+        f"has a volume {name} of the migration {other}, and this is {migration}. It is not touched. Set "
+        "postgresql_docker_volume to another name, or postgresql_docker_adopt_volume: true to use it"
+    )
+
+
 def address_of(text: Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """An address, or one clear message."""
     try:
@@ -157,6 +205,9 @@ class FilterModule:
         """Ansible asks for this."""
         return {
             "docker_address_problem": address_problem,
+            "docker_container_problem": container_problem,
+            "docker_made_here": made_here,
+            "docker_volume_problem": volume_problem,
             "docker_published": published,
             "docker_reached_at": reached_at,
             "docker_only_loopback": only_loopback,

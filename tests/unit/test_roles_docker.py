@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from ansible.errors import AnsibleFilterError
 
@@ -131,3 +133,45 @@ def test_its_own_container_has_its_port() -> None:
     assert DOCKER.port_holders([], CONTAINERS, ["127.0.0.1"], 6000, "other") == [
         "the container web-db (127.0.0.1:6000)"
     ]
+
+
+def container(**labels: str) -> dict[str, Any]:
+    """What docker_container_info says of a container with these labels."""
+    return {"exists": True, "container": {"Config": {"Image": "postgres:15", "Labels": labels or None}}}
+
+
+MADE = {"pg-cutover.role": "postgresql_docker"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ({"exists": False, "container": None}, ""),
+        (container(**MADE, **{"pg-cutover.migration": "shop"}), ""),
+        # As made before there was the label.
+        (container(**MADE), ""),
+        (container(), "has a container pg (image postgres:15) that this role did not create. It is not touched"),
+        (
+            container(**MADE, **{"pg-cutover.migration": "blog"}),
+            "has a container pg of the migration blog, and this is shop. It is not touched. Set postgresql_docker_container",
+        ),
+    ],
+)
+def test_a_container_of_somebody_else_or_of_another_migration_is_not_touched(answer: Any, problem: str) -> None:
+    said = DOCKER.container_problem(answer, "pg", "shop")
+    assert (problem in said) if problem else said == ""
+
+
+def test_a_volume_of_another_migration_is_not_used() -> None:
+    def volume(labels: dict[str, str] | None) -> dict[str, Any]:
+        return {"exists": True, "volume": {"Name": "pg-data", "Labels": labels}}
+
+    for good in (
+        {"exists": False, "volume": None},
+        volume(None),
+        volume(MADE),
+        volume({**MADE, "pg-cutover.migration": "shop"}),
+    ):
+        assert DOCKER.volume_problem(good, "pg-data", "shop") == ""
+    said = DOCKER.volume_problem(volume({**MADE, "pg-cutover.migration": "blog"}), "pg-data", "shop")
+    assert said.startswith("has a volume pg-data of the migration blog, and this is shop.")
