@@ -86,7 +86,7 @@ def rds_problem(failed: dict[str, Any], region: str, identifier: str) -> str:
         found = re.search(r"An error occurred \(([\w.]+)\)", message)
         code = found.group(1) if found else ""
     advice = next((text for codes, text in _CODES.items() if code in codes.split("|")), "") if code else ""
-    if not advice:
+    if not code:
         said = message + str(failed.get("exception", ""))
         advice = next((text for words, text in _WORDS if re.search(words, said)), "")
     if not code and not advice:
@@ -96,6 +96,11 @@ def rds_problem(failed: dict[str, Any], region: str, identifier: str) -> str:
     reason = re.sub(r"^.*?operation(?: \(.*?\))?: ", "", message, flags=re.S).strip().rstrip(".")
     told = f" AWS says: {code}: {reason}." if code else ""
     return f"{identifier} in {region}: {advice.format(region=region)}{told} {_GOES_ON}"
+
+
+def rds_marked(instances: list[dict[str, Any]], tag: str, value: str) -> list[str]:
+    """The names of the instances whose tag has the value."""
+    return [one["db_instance_identifier"] for one in instances if (one.get("tags") or {}).get(tag) == value]
 
 
 def rds_mistakes(given: dict[str, Any], reserved_users: list[str]) -> list[str]:
@@ -246,6 +251,7 @@ class FilterModule:
         return {
             "rds_bundle_mistake": rds_bundle_mistake,
             "rds_login_problem": rds_login_problem,
+            "rds_marked": rds_marked,
             "rds_mistakes": rds_mistakes,
             "rds_problem": rds_problem,
             "rds_rules": rds_rules,

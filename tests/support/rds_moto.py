@@ -200,6 +200,9 @@ def _states(server: RdsPostgres, behaviour: Behaviour) -> None:
             server.make_master(kwargs["master_username"], kwargs["master_user_password"])
             if instance.storage_type == "gp3":
                 instance.iops = 3000
+        else:
+            # A member lies in its cluster's subnets.
+            instance.db_subnet_group_name = self.clusters[instance.db_cluster_identifier].db_subnet_group_name
         begin(instance, "creating")
         return instance
 

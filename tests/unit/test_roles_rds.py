@@ -125,6 +125,28 @@ def test_an_error_of_aws_is_told_with_what_to_do(code: str, word: str) -> None:
     assert "run again" in told
 
 
+def test_words_of_an_error_with_a_code_are_not_taken_for_botocores() -> None:
+    reason = (
+        "An error occurred (DBSubnetGroupNotFoundFault) when calling the X operation: The group could not be found."
+    )
+    told = rds.rds_problem({"msg": f"Unable to create: {reason}"}, "eu-central-1", "shop")
+    assert "AWS refused it. AWS says: DBSubnetGroupNotFoundFault: The group could not be found." in told
+    assert "credentials" not in told
+    told = rds.rds_problem({"msg": "Unable to locate credentials"}, "eu-central-1", "shop")
+    assert "The controller has no AWS credentials." in told
+
+
+def test_instances_are_told_by_their_tags() -> None:
+    found = [
+        {"db_instance_identifier": "shop-1", "tags": {"pg-cutover": "shop", "pg-cutover-load": "on"}},
+        {"db_instance_identifier": "shop-2", "tags": {"pg-cutover": "shop", "pg-cutover-load": "off"}},
+        {"db_instance_identifier": "shop-replica", "tags": {}},
+    ]
+    assert rds.rds_marked(found, "pg-cutover-load", "on") == ["shop-1"]
+    assert rds.rds_marked(found, "pg-cutover", "shop") == ["shop-1", "shop-2"]
+    assert rds.rds_marked([], "pg-cutover", "shop") == []
+
+
 def test_a_message_of_the_roles_own_is_passed_on() -> None:
     assert rds.rds_problem({"msg": "Nothing was changed."}, "eu-central-1", "shop") == "Nothing was changed."
 

@@ -67,10 +67,15 @@ def test_the_class_and_the_parameters_of_the_load_are_gone() -> None:
 
 
 def test_security_group_lets_in_the_network_that_was_named_and_nothing_else() -> None:
-    (group,) = instance("shop")["VpcSecurityGroups"]
+    shop = instance("shop")
+    (group,) = shop["VpcSecurityGroups"]
     (described,) = client("ec2").describe_security_groups(GroupIds=[group["VpcSecurityGroupId"]])["SecurityGroups"]
     (rule,) = described["IpPermissions"]
-    assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) == ("tcp", 5432, 5432)
+    assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) == (
+        "tcp",
+        shop["Endpoint"]["Port"],
+        shop["Endpoint"]["Port"],
+    )
     assert [one["CidrIp"] for one in rule["IpRanges"]] == ["10.0.1.0/24"]
     assert described["IpPermissionsEgress"] == []
 

@@ -68,6 +68,8 @@ class Cloud:
         given = {
             "rds_steps": steps or ["provider"],
             "cutover_name": name,
+            # The cloud's servers listen where its PostgreSQL does, whatever they are asked for.
+            "rds_port": json.loads((self.folder / "state.json").read_text())["port"],
             "cutover_secrets_dir": str(self.folder / "secrets" / name),
             "rds_subnet_ids": self.subnets["two"],
             "rds_ca_bundle": str(self.folder / "ca.pem"),

@@ -73,7 +73,7 @@ def test_instance_is_made_as_promised(cloud: Any, shop: str) -> None:
     ]
     assert [
         (rule["FromPort"], rule["ToPort"], rule["IpRanges"][0]["CidrIp"]) for rule in described["IpPermissions"]
-    ] == [(5432, 5432, "10.0.1.0/24")]
+    ] == [(instance["Endpoint"]["Port"], instance["Endpoint"]["Port"], "10.0.1.0/24")]
     assert described["IpPermissionsEgress"] == []
 
 
@@ -168,6 +168,25 @@ def test_settings_for_a_load_are_put_back_also_after_a_run_in_between(cloud: Any
     assert after["checkpoint_timeout"] == ("600", "user")
     assert cloud.instances()["load"]["DBInstanceClass"] == "db.t4g.medium"
     assert changed(cloud.run("bulk_off", **load)) == 0
+
+
+def test_a_server_keeps_its_port_and_the_way_to_it(cloud: Any) -> None:
+    cloud.run("provider", name="port")
+    port = cloud.instances()["port"]["Endpoint"]["Port"]
+    cloud.run("provider", "database", name="port", rds_port=port + 1)
+    groups = cloud.client("ec2").describe_security_groups()["SecurityGroups"]
+    (rules,) = [group["IpPermissions"] for group in groups if group["GroupName"] == "pg-cutover-port"]
+    assert [(rule["FromPort"], rule["ToPort"]) for rule in rules] == [(port, port)]
+
+
+def test_aurora_keeps_the_class_of_a_load_until_it_is_over(cloud: Any) -> None:
+    load = {"name": "big", "rds_engine": "aurora-postgresql", "rds_bulk_instance_class": "db.r6g.xlarge"}
+    cloud.run("provider", "bulk_on", **load)
+    cloud.run("provider", **load)
+    assert cloud.instances()["big-1"]["DBInstanceClass"] == "db.r6g.xlarge"
+    # Also where the inventory names no class for a load any more.
+    cloud.run("bulk_off", **{**load, "rds_bulk_instance_class": ""})
+    assert cloud.instances()["big-1"]["DBInstanceClass"] == "db.t4g.medium"
 
 
 def test_aurora_cluster_with_a_reader(cloud: Any) -> None:

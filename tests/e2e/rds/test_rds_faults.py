@@ -108,15 +108,37 @@ def test_a_bundle_that_has_expired_or_is_none_is_refused(cloud: Any) -> None:
     assert not (cloud.folder / "installed" / "expired.pem").exists()
 
 
-def test_an_instance_of_somebody_else_is_not_touched(cloud: Any) -> None:
+def foreign(cloud: Any, name: str) -> None:
+    """Make an instance past the playbooks."""
     cloud.client("rds").create_db_instance(
-        DBInstanceIdentifier="foreign",
+        DBInstanceIdentifier=name,
         DBInstanceClass="db.t4g.medium",
         Engine="postgres",
         AllocatedStorage=20,
         MasterUsername="somebody",
         MasterUserPassword="longer-than-8",
     )
+
+
+def test_an_instance_of_somebody_else_is_not_touched(cloud: Any) -> None:
+    foreign(cloud, "foreign")
     output = cloud.run(name="foreign", fails=True)
     assert "There is an instance foreign in eu-central-1 that this role has not made" in output
     assert cloud.instances()["foreign"]["MasterUsername"] == "somebody"
+
+
+@pytest.mark.parametrize(
+    ("name", "beside", "variables"),
+    [
+        ("mine", "mine-replica", {"rds_read_replica": True}),
+        ("ours", "ours-1", {"rds_engine": "aurora-postgresql"}),
+    ],
+)
+def test_what_somebody_else_has_beside_it_is_not_touched(
+    cloud: Any, name: str, beside: str, variables: dict[str, Any]
+) -> None:
+    foreign(cloud, beside)
+    output = cloud.run(name=name, fails=True, **variables)
+    assert f"{beside} in eu-central-1 is not {name}'s: this role has not made it" in output
+    assert made(cloud, name) == {"subnet groups": 0, "instances": 1, "secrets": 0}
+    assert cloud.instances()[beside]["MasterUsername"] == "somebody"
