@@ -81,6 +81,12 @@ def _tail(said: str) -> str:
     return f": {said.rstrip('.')}." if said else "."
 
 
+def _public(said: str) -> str:
+    """A platform's words without what it repeats of the request: values, URLs with a login."""
+    said = re.sub(r"(?s)\bgot invalid value.*", "got an invalid value", said)
+    return re.sub(r"(?i)\b(?!https?://[^\s@]*(?:\s|$))[a-z][a-z0-9+.-]*://\S+", "(a URL)", said)[:300]
+
+
 def _said(answer: Mapping[str, Any]) -> str:
     """The platform's own words of what is wrong; '' where it has none."""
     body = answer.get("json")
@@ -88,10 +94,10 @@ def _said(answer: Mapping[str, Any]) -> str:
         return ""
     errors = body.get("errors")
     if isinstance(errors, Sequence) and errors:
-        return "; ".join(str(one.get("message", "")) for one in errors if isinstance(one, Mapping))[:300]
+        return _public("; ".join(str(one.get("message", "")) for one in errors if isinstance(one, Mapping)))
     if int(answer.get("status", -1)) >= 400:
         message = body.get("message", body.get("error", ""))
-        return (" ".join(map(str, message)) if isinstance(message, list) else str(message))[:300]
+        return _public(" ".join(map(str, message)) if isinstance(message, list) else str(message))
     return ""
 
 
@@ -182,7 +188,9 @@ def at_private_place(url: str, private: str) -> str:
         raise AnsibleFilterError("Railway's database service has no DATABASE_URL, so its private address is not known.")
     host = f"[{there.hostname}]" if ":" in there.hostname else there.hostname
     login = parts.netloc.rpartition("@")[0]
-    return urlunsplit(parts._replace(netloc=f"{login}@{host}:{there.port or 5432}", query=""))
+    # TLS was for the way through the internet; whatever else the application wants of its connection stays.
+    query = "&".join(part for part in parts.query.split("&") if part and not part.lower().startswith("ssl"))
+    return urlunsplit(parts._replace(netloc=f"{login}@{host}:{there.port or 5432}", query=query))
 
 
 # ---------------------------------------------------------------- the application's environment file
@@ -199,9 +207,13 @@ def env_value(text: str, name: str) -> str:
     return str(value)
 
 
-def is_place(url: str, host: str) -> bool:
-    """Whether a URL leads to a host."""
-    return unquote(urlsplit(url).hostname or "") == host
+def is_place(url: str, target: str) -> bool:
+    """Whether two URLs lead to the same server: many databases may share a host and differ by the port."""
+    try:
+        one, other = ((unquote(part.hostname or ""), part.port or 5432) for part in map(urlsplit, (url, target)))
+    except ValueError:
+        return False
+    return one == other
 
 
 class FilterModule:

@@ -75,6 +75,34 @@ def test_one_message_for_what_is_wrong(given: dict[str, Any], service: str, word
     assert said.startswith(f"{service.capitalize()}, doing something: {words}")
 
 
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        (
+            'Variable "$input" got invalid value {"value": "postgresql://o:geheim@db/x"} at "input.value"; Expected Int.',
+            'Variable "$input" got an invalid value.',
+        ),
+        ("cannot connect to postgresql://o:geheim@db:5432/x now", "cannot connect to (a URL) now."),
+        ("see https://o:geheim@example.com/x", "see (a URL)."),
+        ("see https://docs.railway.com/guides", "see https://docs.railway.com/guides."),
+    ],
+)
+def test_what_a_platform_repeats_of_the_request_is_not_shown(message: str, told: str) -> None:
+    said = filters.problem(answer(200, {"errors": [{"message": message}]}), "railway", "x")
+    assert said == f"Railway, x: it is refused: {told}"
+    said = filters.problem(answer(400, {"message": [message]}), "supabase", "x")
+    assert said == f"Supabase, x: it is refused (HTTP 400): {told}"
+
+
+def test_a_server_is_told_by_its_port_too() -> None:
+    public = "postgresql://u:p@proxy.rlwy.net:31234/railway"
+    assert filters.is_place("postgresql://app:x@proxy.rlwy.net:31234/other?sslmode=require", public)
+    assert not filters.is_place("postgresql://app:x@proxy.rlwy.net:40000/railway", public)
+    assert filters.is_place("postgresql://a@db/x", "postgresql://b@db:5432/y")
+    assert not filters.is_place("sqlite:////data/app.sqlite", public)
+    assert not filters.is_place("postgresql://a@db:port/x", public)
+
+
 def test_what_is_right_has_no_message() -> None:
     assert filters.problem(answer(200, []), "supabase", "x") == ""
     assert filters.problem(answer(200, {"data": {}}), "railway", "x") == ""
@@ -147,6 +175,11 @@ def test_private_address_keeps_role_and_password() -> None:
     url = "postgresql://app:p%40ss@proxy.rlwy.net:31234/railway?sslmode=require"
     inside = filters.at_private_place(url, "postgresql://x:y@postgres.railway.internal:5432/railway")
     assert inside == "postgresql://app:p%40ss@postgres.railway.internal:5432/railway"
+    # Only what is said of TLS goes.
+    more = filters.at_private_place(
+        f"{url}&connect_timeout=5&sslrootcert=%2Fca&application_name=shop", "postgresql://h:1/d"
+    )
+    assert more == "postgresql://app:p%40ss@h:1/railway?connect_timeout=5&application_name=shop"
     assert "@[fd12::1]:5432/" in filters.at_private_place(url, "postgresql://x:y@[fd12::1]/railway")
     with pytest.raises(AnsibleFilterError, match="its private address is not known"):
         filters.at_private_place(url, "")
