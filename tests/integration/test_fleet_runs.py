@@ -243,6 +243,24 @@ def test_one_that_is_refused_and_a_host_that_is_down_stop_no_other(fleet: Fleet)
     assert set(fleet.outcomes().values()) == {"done before"}
 
 
+def test_a_host_that_is_down_may_have_files_that_nobody_heard_of(fleet: Fleet) -> None:
+    fleet.write(
+        ("here", "gone"),
+        cutover_provider="external",
+        cutover_tenants_path=str(fleet.folder / "tenants/acme*/app.sqlite"),
+        cutover_target_url="{{ urls[cutover_name] }}",
+        urls=fleet.urls,
+    )
+    fleet.hosts.down("gone")
+    said = fleet.run("-e", "fleet_playbook=status.yml", fails=True)
+    assert "1 of 1 tenants are done; not known: the tenants on gone, which did not answer." in said
+    assert "all of gone: gone cannot be worked with: " in said
+    assert fleet.outcomes() == {"acme": "new", "all of gone": "unknown"}
+    # Who names a tenant needs no other.
+    fleet.run("-e", "fleet_playbook=status.yml", "-e", "fleet_only=acme")
+    assert "Not heard of: the files of gone" in fleet.run("-e", "fleet_only=globex", fails=True)
+
+
 def processes(text: str) -> list[int]:
     """The processes whose command holds a text."""
     found = []
