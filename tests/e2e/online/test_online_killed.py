@@ -18,7 +18,7 @@ from support.playbooks import LIMIT, kill, phase
 from support.played import Played
 from support.watching import Watch
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 CUTOVER, ROLLBACK = "playbooks/cutover.yml", "playbooks/rollback.yml"
 
