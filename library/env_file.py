@@ -31,8 +31,8 @@ options:
       - C(present) sets the variable.
       - C(restored) puts the former line back and removes the copy of it. Without such a copy nothing happens.
       - C(forgotten) removes the copy of the former line, after which it cannot be restored, and the dated copies.
-      - C(rotated) gives the URL that stands there the user O(user) and the password O(password), if its user is one of O(users),
-        and leaves anything else alone. The line that a restore puts back stays what it was.
+      - C(rotated) gives the URL that stands there, of whatever scheme, the user O(user) and the password O(password), if its user
+        is one of O(users), and leaves anything else alone. The line that a restore puts back stays what it was.
       - C(read) only returns what stands there, without passwords.
     type: str
     choices: [present, restored, forgotten, rotated, read]
@@ -350,7 +350,8 @@ def copy_as(module: AnsibleModule, mode: int) -> dict[str, Any]:
 
 def rotated(value: str, users: list[str], user: str, password: str) -> str | None:
     """The URL with another user and password and everything else as it was; None if it is not one of these users'."""
-    match = re.match(r"^(postgres(?:ql)?(?:\+\w+)?://)([^:@/?#]+)(?::[^@/?#]*)?(@.+)$", value)
+    # Any scheme: frameworks have their own (postgis://, pgsql://), and the user tells whose URL it is.
+    match = re.match(r"^([A-Za-z][A-Za-z0-9+.-]*://)([^:@/?#]+)(?::[^@/?#]*)?(@.+)$", value)
     if match is None or unquote(match.group(2)) not in users:
         return None
     return f"{match.group(1)}{quote(user, safe='')}:{quote(password, safe='')}{match.group(3)}"

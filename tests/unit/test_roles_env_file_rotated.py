@@ -44,7 +44,7 @@ def test_user_and_password_change_and_all_else_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [SQLITE, "postgresql://somebody:x@10.0.0.3/shop", "mysql://shop_app:x@h/shop", "", "file:./shop_app:x@y"]
+    "value", [SQLITE, "postgresql://somebody:x@10.0.0.3/shop", "shop_app:x@h/shop", "", "file:./shop_app:x@y"]
 )
 def test_anything_else_is_left_alone(tmp_path: Path, value: str) -> None:
     path = tmp_path / "app.env"
@@ -53,6 +53,15 @@ def test_anything_else_is_left_alone(tmp_path: Path, value: str) -> None:
     assert not answer["changed"]
     assert "user" not in answer
     assert path.read_text() == f"DATABASE_URL={value}\n"
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql+asyncpg", "postgis", "pgsql", "jdbc+x.y-z", "PostgreSQL"])
+def test_the_scheme_may_be_any(tmp_path: Path, scheme: str) -> None:
+    path = tmp_path / "app.env"
+    path.write_text(f"DATABASE_URL={scheme}://shop_app:s3cr%40t@h/shop\n")
+    answer = run(path)
+    assert (answer["changed"], answer["user"]) == (True, "shop_app_rotating")
+    assert path.read_text() == f"DATABASE_URL={scheme}://shop_app_rotating:{ENCODED}@h/shop\n"
 
 
 def test_a_restore_still_goes_back_to_the_line_from_before_the_switch(tmp_path: Path) -> None:
