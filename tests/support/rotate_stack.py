@@ -18,7 +18,8 @@ import psycopg2
 from support.project import ROOT
 
 STACK = Path("/var/lib/pg-cutover-rotate")
-SECRETS = ("app_password", "owner_password", "pgbouncer_auth_password", "pgbouncer_admin_password")
+POOLERS = ("pgbouncer_auth_password", "pgbouncer_admin_password", "pgbouncer_stats_password")
+SECRETS = ("app_password", "owner_password", *POOLERS)
 POSTGRES, PGBOUNCER = 45432, 46432
 LIMIT = 900
 
@@ -70,12 +71,23 @@ def kept() -> dict[str, str]:
     return {file.name: secret(file.name) for file in (STACK / "secrets").iterdir()}
 
 
+def session(user: str, password: str, port: int = POSTGRES, database: str = "rotate_test") -> Any:
+    """A session of somebody."""
+    return psycopg2.connect(
+        host="127.0.0.1", port=port, user=user, password=password, dbname=database, connect_timeout=20
+    )
+
+
+def users() -> list[str]:
+    """The users that PgBouncer knows itself."""
+    lines = (STACK / "pgbouncer/userlist.txt").read_text().splitlines()
+    return [line.split('"')[1] for line in lines if line]
+
+
 def login(user: str, password: str, port: int = PGBOUNCER, database: str = "rotate_test") -> bool:
     """Whether somebody can log in."""
     try:
-        psycopg2.connect(
-            host="127.0.0.1", port=port, user=user, password=password, dbname=database, connect_timeout=20
-        ).close()
+        session(user, password, port, database).close()
     except psycopg2.OperationalError as error:
         if "authentication failed" in str(error) or "no such user" in str(error):
             return False

@@ -6,12 +6,27 @@ from __future__ import annotations
 import re
 import stat
 import time
+from contextlib import closing
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from support.leaks import Processes, files_showing, forms
-from support.rotate_stack import SECRETS, STACK, admin, ansible, failures, kept, right, written
+from support.rotate_stack import (
+    POOLERS,
+    SECRETS,
+    STACK,
+    admin,
+    ansible,
+    failures,
+    kept,
+    login,
+    right,
+    session,
+    users,
+    written,
+)
 
 pytestmark = pytest.mark.long
 
@@ -62,6 +77,7 @@ STEPS = [
     "PLAY [Rotate 5",
     "TASK [application : Restart the instance]",
     "TASK [rotation : Set the passwords]",
+    "TASK [rotation : End the sessions that were opened before by rotate_test_app]",
     "PLAY [Rotate 8",
     "PLAY [Rotate 10",
     "TASK [rotation : Drop the second logins]",
@@ -72,6 +88,7 @@ STEPS = [
 def test_killed_at_each_step_the_next_run_goes_on(stack: None) -> None:
     before = kept()
     coming: dict[str, str] = {}
+    leaked = session("rotate_test_app", before["app_password"])
     for step in STEPS:
         # Named the first time only: after that a rotation is under way.
         ansible(ROTATE, *(() if coming else ("-e", "cutover_rotate=app,pgbouncer")), kill_at=step)
@@ -79,6 +96,32 @@ def test_killed_at_each_step_the_next_run_goes_on(stack: None) -> None:
         time.sleep(1)
         assert failures() == "", f"nobody is locked out while it lies there ({step})"
     ansible(ROTATE)
-    right(before, ("app_password", "pgbouncer_auth_password", "pgbouncer_admin_password"))
+    right(before, ("app_password", *POOLERS))
     assert {name: kept()[name] for name in coming} == coming, "it is the rotation that was under way"
+    with closing(leaked), pytest.raises(psycopg2.OperationalError), leaked.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    assert failures() == ""
+
+
+def test_where_pgbouncer_has_a_file(stack: None) -> None:
+    method = ("-e", "pgbouncer_auth_method=file")
+    try:
+        ansible("tests/e2e/rotate/up.yml", *method)
+        admin("DROP OWNED BY pgbouncer_auth")
+        admin("DROP ROLE pgbouncer_auth")
+        before = kept()
+        assert users() == ["rotate_test_app", "pgbouncer_admin", "pgbouncer_stats"]
+        said = ansible(ROTATE, *method, "-e", "cutover_rotate=app", fails=True)
+        assert "has the application's password in its file" in " ".join(said.split())
+        assert kept() == before
+        ansible(ROTATE, *method, "-e", "cutover_rotate=owner,pgbouncer")
+        changed = {name for name in SECRETS if kept()[name] != before[name]}
+        assert changed == {"owner_password", *POOLERS} - {"pgbouncer_auth_password"}
+        assert sorted(kept()) == sorted(before), "nothing but the passwords is left"
+        assert users() == ["rotate_test_app", "pgbouncer_admin", "pgbouncer_stats"], "it still has the file"
+        assert login("rotate_test_app", kept()["app_password"])
+        assert login("pgbouncer_admin", kept()["pgbouncer_admin_password"], database="pgbouncer")
+    finally:
+        ansible("tests/e2e/rotate/up.yml")
+    assert users() == ["pgbouncer_auth", "pgbouncer_admin", "pgbouncer_stats"]
     assert failures() == ""
