@@ -111,6 +111,23 @@ def failures() -> str:
     return "".join(file.read_text() for file in sorted(STACK.glob("*.failures")))
 
 
+def forget_failures() -> None:
+    """Begin anew with what they could not do, after a test has taken PgBouncer from them."""
+    for file in STACK.glob("*.failures"):
+        file.unlink()
+
+
+def stop_pgbouncer() -> None:
+    """End PgBouncer; the next up.yml starts it."""
+    pid = int((STACK / "run/pgbouncer/pgbouncer.pid").read_text())
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + 20
+    with contextlib.suppress(OSError):
+        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            assert time.monotonic() < deadline, f"PgBouncer ({pid}) does not end"
+            time.sleep(0.1)
+
+
 def written() -> int:
     """The rows that they have written."""
     return int(admin("SELECT count(*) FROM written")[0][0])

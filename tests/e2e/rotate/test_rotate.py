@@ -20,10 +20,12 @@ from support.rotate_stack import (
     admin,
     ansible,
     failures,
+    forget_failures,
     kept,
     login,
     right,
     session,
+    stop_pgbouncer,
     users,
     written,
 )
@@ -106,8 +108,12 @@ def test_killed_at_each_step_the_next_run_goes_on(stack: None) -> None:
 
 def test_where_pgbouncer_has_a_file(stack: None) -> None:
     method = ("-e", "pgbouncer_auth_method=file")
+    assert failures() == ""
     try:
+        # PgBouncer 1.18 ends itself ("found existing elem") when a reload puts a user that it has looked up into its file.
+        stop_pgbouncer()
         ansible("tests/e2e/rotate/up.yml", *method)
+        forget_failures()
         admin("DROP OWNED BY pgbouncer_auth")
         admin("DROP ROLE pgbouncer_auth")
         before = kept()
@@ -122,7 +128,9 @@ def test_where_pgbouncer_has_a_file(stack: None) -> None:
         assert users() == ["rotate_test_app", "pgbouncer_admin", "pgbouncer_stats"], "it still has the file"
         assert login("rotate_test_app", kept()["app_password"])
         assert login("pgbouncer_admin", kept()["pgbouncer_admin_password"], database="pgbouncer")
+        assert failures() == ""
     finally:
+        stop_pgbouncer()
         ansible("tests/e2e/rotate/up.yml")
+        forget_failures()
     assert users() == ["pgbouncer_auth", "pgbouncer_admin", "pgbouncer_stats"]
-    assert failures() == ""
