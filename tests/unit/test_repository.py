@@ -137,3 +137,15 @@ def test_tables_of_variables_name_those_that_exist_and_all_public_ones() -> None
     # Some have a page of their own.
     pages = "".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
     assert {name for name in public if f"`{name}`" not in pages and f"{name}=" not in pages} == set()
+
+
+def test_the_address_of_a_host_is_asked_for_by_its_name() -> None:
+    """In a task that is delegated, a variable that holds plain ansible_host is the address of the other host."""
+    plain = re.compile(r"(?<![\w.'\"])ansible_host\b(?!:)")
+    found = []
+    for folder in ("roles", "playbooks", "inventories"):
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.suffix in (".yml", ".j2") and path.name != "argument_specs.yml":
+                lines = path.read_text().splitlines()
+                found += [f"{path.relative_to(ROOT)}: {line}" for line in lines if plain.search(line.partition("#")[0])]
+    assert found == []
