@@ -247,7 +247,7 @@ def test_a_restart_does_not_cut_off_who_is_connected(stack: str) -> None:
         output = role("postgresql", "main", fails=True, postgresql_settings={"max_worker_processes": "9"})
         said = " ".join(output.split())
         assert "has to be restarted for max_worker_processes, and clients are connected: " in said
-        assert "roles_test_app 1" in said
+        assert re.search(r"clients are connected: .*roles_test_app \d+\. It was not restarted", said), said[-2000:]
         cursor.execute("SELECT 1")
         # What was asked for is taken back, and waits for nothing then.
         role("postgresql", "main")
@@ -262,7 +262,7 @@ def test_a_rule_that_the_server_cannot_read_is_told_and_taken_back(stack: str) -
     output = " ".join(
         role("postgresql", "main", fails=True, postgresql_hba_entries=["host all all 300.0.0.0/8 trust"]).split()
     )
-    assert re.search(r"cannot read pg_hba\.conf, line \d+: invalid IP address", output), output[-3000:]
+    assert re.search(r"cannot read pg_hba\.conf, line \d+: .*300\.0\.0\.0/8", output), output[-3000:]
     assert Path(path).read_bytes() == before
     assert not admin("SELECT error FROM pg_hba_file_rules WHERE error IS NOT NULL")
 
