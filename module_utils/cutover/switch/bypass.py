@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Callable
+from typing import Callable, NamedTuple
 
 from ..errors import CutoverError
 
@@ -27,6 +27,15 @@ _AGAIN_SECONDS = 0.05
 End = tuple[str, int]
 #: A connection: the end at the application, the other one.
 Pair = tuple[End, End]
+
+
+class Row(NamedTuple):
+    """A line of the kernel's table: an end on this host, the other one, whose the socket is."""
+
+    local: End
+    remote: End
+    account: str
+    inode: str
 
 
 def connections(
@@ -52,21 +61,26 @@ def connections(
 def _look(wanted: set[int], allowed: set[str], programs: set[str]) -> tuple[set[Pair], set[Pair]]:
     """(connections that are not seen to be a proxy's, those of them that are surely somebody else's)."""
     rows = list(_rows())
-    own = _inodes(lambda name: name in programs)
+    own, accounts = _sockets(lambda name: name in programs)
     # The other end of a connection within this host is a row of its own.
-    inodes = {(local, remote): inode for local, remote, inode in rows}
+    ends = {(row.local, row.remote): row for row in rows}
+    other_end = {pair: ends.get((pair[1], pair[0])) for pair in ends}
     suspects = {
-        (local, remote)
-        for local, remote, _ in rows
-        if local[1] in wanted and remote[0] not in allowed and inodes.get((remote, local)) not in own
+        pair
+        for pair, end in other_end.items()
+        if pair[0][1] in wanted and pair[1][0] not in allowed and (end is None or end.inode not in own)
     }
     if not suspects:
         return set(), set()
-    here = {local[0] for local, _, _ in rows}
-    others = _inodes(lambda name: name not in programs)
-    sure = {
-        (local, remote) for local, remote in suspects if remote[0] not in here or inodes.get((remote, local)) in others
-    }
+    here = {row.local[0] for row in rows}
+    # What the kernel's table says itself needs no second look: the account whose process made the connection.
+    accounts = {row.account for row in rows if row.inode in own} or accounts
+    others = _sockets(lambda name: name not in programs)[0]
+    sure = set()
+    for pair in suspects:
+        end = other_end[pair]
+        if pair[1][0] not in here or (end is not None and (end.account not in accounts or end.inode in others)):
+            sure.add(pair)
     return suspects, sure
 
 
@@ -102,8 +116,8 @@ def explain(found: dict[str, int], ports: Iterable[int]) -> str:
     )
 
 
-def _rows() -> Iterator[tuple[End, End, str]]:
-    """Established connections: local end, remote end, inode."""
+def _rows() -> Iterator[Row]:
+    """Established connections."""
     read = 0
     for name in _TABLES:
         with suppress(FileNotFoundError), open(f"/proc/net/{name}", encoding="ascii") as file:
@@ -112,7 +126,7 @@ def _rows() -> Iterator[tuple[End, End, str]]:
             for line in file:
                 words = line.split()
                 if words[3] == _ESTABLISHED:
-                    yield _end(words[1]), _end(words[2]), words[9]
+                    yield Row(_end(words[1]), _end(words[2]), words[7], words[9])
     if not read:
         raise CutoverError(
             "/proc/net/tcp cannot be read: connections to the application cannot be counted on this host."
@@ -147,9 +161,10 @@ def _normal(address: str) -> str:
     return str(found)
 
 
-def _inodes(wanted: Callable[[str], bool]) -> set[str]:
-    """Inodes of the sockets of the processes whose names are wanted."""
-    found: set[str] = set()
+def _sockets(wanted: Callable[[str], bool]) -> tuple[set[str], set[str]]:
+    """(inodes of the sockets of the processes whose names are wanted, the accounts of these processes)."""
+    inodes: set[str] = set()
+    accounts: set[str] = set()
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
@@ -157,9 +172,10 @@ def _inodes(wanted: Callable[[str], bool]) -> set[str]:
             with open(f"/proc/{entry}/comm", encoding="utf-8", errors="replace") as file:
                 if not wanted(file.read().strip()):
                     continue
+            accounts.add(str(os.stat(f"/proc/{entry}").st_uid))
             for number in os.listdir(f"/proc/{entry}/fd"):
                 with suppress(OSError):
                     link = os.readlink(f"/proc/{entry}/fd/{number}")
                     if link.startswith("socket:["):
-                        found.add(link[8:-1])
-    return found
+                        inodes.add(link[8:-1])
+    return inodes, accounts
