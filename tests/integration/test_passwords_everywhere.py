@@ -64,7 +64,10 @@ class Pooled:
             pgbouncer_stats_user="pool_stats",
             _pgbouncer_stats_password=password,
         )
-        (self.folder / "userlist.txt").write_text(text)
+        # A new file in its place, as the role puts it: a file of the same size, second and inode is not read again.
+        fresh = self.folder / "userlist.fresh"
+        fresh.write_text(text)
+        fresh.replace(self.folder / "userlist.txt")
         self.process.send_signal(signal.SIGHUP)
 
     def url(self, password: str, user: str = "pool_app", database: str = "postgres") -> str:
