@@ -28,6 +28,8 @@ LOAD = Path(__file__).resolve().with_name("load.py")
 DEMO_DIR = os.environ.get("PG_CUTOVER_DEMO_DIR") or "/var/lib/pg-cutover-demo"
 # After the last request: its timeout, then the patience of the check, then asking for every write.
 LOAD_ENDS_SECONDS = 900.0
+# Elsewhere the controller has a machine of its own; here it shares the cores with the application.
+GIVES_WAY = ("nice", "-n", "10")
 # A command that was interrupted from the terminal has this long to notice; then it is told.
 NOTICE_SECONDS = 3.0
 
@@ -67,7 +69,7 @@ def _under_load(options: argparse.Namespace, folder: Path) -> int:
             print(f"No load, and so no figures: {_said(folder)}", file=sys.stderr)
             with _ended_with_us(subprocess.Popen(options.command)) as command:
                 return _code(command)
-        with _ended_with_us(subprocess.Popen(options.command)) as command:
+        with _ended_with_us(subprocess.Popen([*GIVES_WAY, *options.command])) as command:
             code = _code(command)
         time.sleep(options.after)
         (folder / "done").touch()

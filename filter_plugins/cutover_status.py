@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
+_MOMENT = "%Y%m%d%H%M%SZ"
+#: The default of certificates_renew_days.
+_RENEWED_BEFORE = timedelta(days=30)
 _ON_POSTGRESQL = ("switching", "switched", "switched_online", "released", "leaving")
 
 
@@ -14,7 +18,8 @@ def status_lines(looked: Mapping[str, Any]) -> list[str]:
 
     looked: {name, path, status, holder, fence, access, applications: {host: answer}, proxies: {host: state}}, where
     fence, access and the answers are what the tasks registered, failures included; and for an online cutover replication
-    and judged, the facts of the role replication, empty without one.
+    and judged, the facts of the role replication, empty without one. certificates: {name: when it ends} for those that the
+    controller has, and now, both as 20270228120000Z.
     """
     status, access = looked["status"], looked["access"]
     replication = looked.get("replication") or {}
@@ -30,6 +35,7 @@ def status_lines(looked: Mapping[str, Any]) -> list[str]:
         *([f"Replication: {replication['text']}{_heard(replication)}."] if replication.get("state") else []),
         f"Application: {_each(looked['applications'], _application)}",
         f"Proxy:       {_each(looked['proxies'], lambda state: f'maintenance {state}')}",
+        *([f"TLS:         {_certificates(looked['certificates'], looked['now'])}."] if looked.get("certificates") else []),
         f"Run:         {_holder(looked['holder'])}",
     ]
 
@@ -78,6 +84,16 @@ def _application(answer: Mapping[str, Any]) -> str:
         return "does not answer"
     database = (answer.get("json") or {}).get("database")
     return f"answers {answer['status']}" + (f", database {database}" if database else "")
+
+
+def _certificates(ends: Mapping[str, str], now: str) -> str:
+    name, end = min(ends.items(), key=lambda entry: entry[1])
+    ended = end <= now
+    day = datetime.strptime(end, _MOMENT)
+    told = f"{name} {'ended' if ended else 'ends'} on {day:%Y-%m-%d}"
+    if ended or day - datetime.strptime(now, _MOMENT) < _RENEWED_BEFORE:
+        return f"{told}; certificates.yml renews those that the migration's authority signs"
+    return f"{name} is the first of {len(ends)} to end, on {day:%Y-%m-%d}"
 
 
 def _holder(holder: Mapping[str, Any]) -> str:

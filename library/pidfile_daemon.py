@@ -136,6 +136,9 @@ def start(module: AnsibleModule) -> int | None:
     # What lies here is of a process that is gone; some daemons refuse to start beside it.
     with contextlib.suppress(FileNotFoundError):
         os.unlink(pid_file)
+    # A playbook that gives way to an application starts no server that would.
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
     code, out, err = module.run_command(module.params["argv"])
     if code != 0:
         module.fail_json(

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from . import errors
 from .config import load_settings
-from .database import open_engine
+from .database import open_engine, reading_engine
 from .views import documents, health, messages, overview
 
 __all__ = ["create_app"]
@@ -25,6 +25,7 @@ def create_app(database_url: str | None = None) -> Flask:
     app.json.ensure_ascii = False  # type: ignore[attr-defined]  # Flask declares the provider's base class
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask declares the provider's base class
     app.extensions["engine"] = engine
+    app.extensions["reading engine"] = reading_engine(engine)
     for views in (overview, health, documents, messages):
         app.register_blueprint(views.blueprint)
     errors.register(app)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,7 @@ from urllib.parse import quote
 from flask import current_app
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 from sqlalchemy.orm import Session
 
 SQLITE_BUSY_SECONDS = 5.0
@@ -47,11 +48,13 @@ def session() -> Iterator[Session]:
 def reading() -> Iterator[Session]:
     """A session that only reads. On PostgreSQL each statement is a transaction of its own, as a read-committed one would see
     it: BEGIN and COMMIT around it would be two more ways to the server and back."""
-    engine: Engine = current_app.extensions["engine"]
-    if engine.dialect.name == "postgresql":
-        engine = engine.execution_options(isolation_level="AUTOCOMMIT")
-    with Session(engine, expire_on_commit=False) as opened:
+    with Session(current_app.extensions["reading engine"], expire_on_commit=False) as opened:
         yield opened
+
+
+def reading_engine(engine: Engine) -> Engine:
+    """The same connections, for `reading`."""
+    return engine.execution_options(isolation_level="AUTOCOMMIT") if engine.dialect.name == "postgresql" else engine
 
 
 def _sqlite_engine(url: URL) -> Engine:
@@ -80,19 +83,30 @@ def _postgresql_engine(url: URL) -> Engine:
     """Fit for PgBouncer in transaction pooling: nothing here outlives a transaction.
 
     psycopg2 sends no server-side prepared statements, no session setting is made, and `hstore` look-ups
-    on connect are off. The ping before use replaces connections that a restart of PgBouncer cut.
+    on connect are off. A look before use replaces connections that a restart of PgBouncer cut.
     """
-    return create_engine(
+    engine = create_engine(
         url.set(drivername="postgresql+psycopg2"),
         pool_size=POOL_SIZE,
         max_overflow=0,
         pool_timeout=POOL_WAIT_SECONDS,
-        pool_pre_ping=True,
         pool_recycle=300,
         use_native_hstore=False,
         json_serializer=_to_json,
         connect_args={"connect_timeout": POSTGRESQL_CONNECT_SECONDS},
     )
+
+    @event.listens_for(engine, "checkout")
+    def look(connection: Any, _record: object, _proxy: object) -> None:
+        # Nothing was asked, so what there is to read is the server's farewell. A ping would be a way there and back each time.
+        poll = select.poll()
+        if not connection.closed:
+            poll.register(connection.fileno(), select.POLLIN)
+            if not poll.poll(0):
+                return
+        raise InvalidatePoolError
+
+    return engine
 
 
 def _to_json(value: object) -> str:

@@ -37,6 +37,9 @@ def detach(pid_file: str, log: str) -> Tell:
     if os.fork():
         os._exit(0)
     os.chdir("/")
+    # What runs for days does not keep the priority of the run that started it.
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
     sys.stdout.flush()
     sys.stderr.flush()
     null = os.open(os.devnull, os.O_RDONLY)

@@ -137,6 +137,20 @@ def test_status_shows_how_far_the_replication_is() -> None:
     assert "Replication" not in "\n".join(status.status_lines(looked("released")))
 
 
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ("20261130120000Z", "TLS:         pool1 is the first of 2 to end, on 2027-03-01."),
+        ("20270215120000Z", "TLS:         pool1 ends on 2027-03-01; certificates.yml renews"),
+        ("20270301120000Z", "TLS:         pool1 ended on 2027-03-01; certificates.yml renews"),
+    ],
+)
+def test_status_names_the_certificate_that_ends_first(now: str, said: str) -> None:
+    ends = {"db1": "20280101000000Z", "pool1": "20270301120000Z"}
+    assert said in "\n".join(status.status_lines(looked("released", certificates=ends, now=now)))
+    assert "TLS" not in "\n".join(status.status_lines(looked("released", certificates={}, now=now)))
+
+
 def test_the_judgement_of_the_way_back_comes_before_counts_of_writes() -> None:
     judged = {"text": "not free of loss, because t.v of key id=7 does not fit"}
     written = {"in_use_since": "x", "writes": [{"table": "t", "writes": 3}]}

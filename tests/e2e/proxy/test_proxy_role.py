@@ -112,8 +112,19 @@ def test_keys_are_for_root_only(stack: Stack) -> None:
 def test_server_certificate_is_no_client_certificate(stack: Stack) -> None:
     endpoint = stack.endpoints()[1]
     secrets = stack.folder / "secrets" / "proxy"
-    wrong = {**endpoint, "certificate": str(secrets / "second.pem"), "key": str(secrets / "second.key")}
+    wrong = {**endpoint, "certificate": str(secrets / "proxy-second.pem"), "key": str(secrets / "proxy-second.key")}
     with Proxies([wrong], timeout=5) as proxies, pytest.raises(ProxyError, match="did not answer"):
+        proxies.check()
+
+
+def test_a_certificate_that_ends_soon_is_renewed_by_a_reload(stack: Stack) -> None:
+    presented = stack.folder / "second/pg-cutover/admin"
+    before = {path.name: path.read_bytes() for path in presented.iterdir()}
+    assert "changed=0" in stack.play("certificate.yml").split("PLAY RECAP")[1]
+    stack.play("certificate.yml", haproxy_admin_renew_days=91)
+    after = {path.name: path.read_bytes() for path in presented.iterdir()}
+    assert [name for name in before if before[name] != after[name]] == ["server.pem"]
+    with Proxies(stack.endpoints(), timeout=5) as proxies:
         proxies.check()
 
 
