@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -89,6 +90,18 @@ def test_start_reload_restart_stop(daemon: Daemon) -> None:
     assert not daemon.pid_file.exists()
     assert not daemon.run("stopped")["changed"]
     assert daemon.run("reloaded")["changed"], "what does not run is started instead"
+
+
+def test_a_playbook_that_gives_way_starts_what_does_not(daemon: Daemon) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may raise a priority again")
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    os.setpriority(os.PRIO_PROCESS, 0, 10)
+    try:
+        pid = daemon.run("started")["pid"]
+    finally:
+        os.setpriority(os.PRIO_PROCESS, 0, usual)
+    assert os.getpriority(os.PRIO_PROCESS, pid) == 0
 
 
 def test_pid_of_another_process_is_not_touched(daemon: Daemon) -> None:
