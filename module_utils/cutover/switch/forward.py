@@ -106,8 +106,8 @@ class _Replayer(Replayer):
 
 
 def _compare(config: Config, snapshot: str) -> dict[str, Any]:
-    # It gives way to the application's own processes.
-    os.nice(_NICE)
+    # It gives way to the application's own processes, and no further where the whole playbook does so already.
+    os.setpriority(os.PRIO_PROCESS, 0, max(_NICE, os.getpriority(os.PRIO_PROCESS, 0)))
     began = time.monotonic()
     compared = checksum.verify(
         config.source_path,
