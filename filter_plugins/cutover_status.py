@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
-_MOMENT = "%Y%m%d%H%M%SZ"
 #: The default of certificates_renew_days.
 _RENEWED_BEFORE = timedelta(days=30)
 _ON_POSTGRESQL = ("switching", "switched", "switched_online", "released", "leaving")
@@ -35,7 +34,11 @@ def status_lines(looked: Mapping[str, Any]) -> list[str]:
         *([f"Replication: {replication['text']}{_heard(replication)}."] if replication.get("state") else []),
         f"Application: {_each(looked['applications'], _application)}",
         f"Proxy:       {_each(looked['proxies'], lambda state: f'maintenance {state}')}",
-        *([f"TLS:         {_certificates(looked['certificates'], looked['now'])}."] if looked.get("certificates") else []),
+        *(
+            [f"TLS:         {_certificates(looked['certificates'], looked['now'])}."]
+            if looked.get("certificates")
+            else []
+        ),
         f"Run:         {_holder(looked['holder'])}",
     ]
 
@@ -89,11 +92,15 @@ def _application(answer: Mapping[str, Any]) -> str:
 def _certificates(ends: Mapping[str, str], now: str) -> str:
     name, end = min(ends.items(), key=lambda entry: entry[1])
     ended = end <= now
-    day = datetime.strptime(end, _MOMENT)
+    day = _moment(end)
     told = f"{name} {'ended' if ended else 'ends'} on {day:%Y-%m-%d}"
-    if ended or day - datetime.strptime(now, _MOMENT) < _RENEWED_BEFORE:
+    if ended or day - _moment(now) < _RENEWED_BEFORE:
         return f"{told}; certificates.yml renews those that the migration's authority signs"
     return f"{name} is the first of {len(ends)} to end, on {day:%Y-%m-%d}"
+
+
+def _moment(text: str) -> datetime:
+    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=timezone.utc)
 
 
 def _holder(holder: Mapping[str, Any]) -> str:

@@ -36,6 +36,8 @@ def pytest_configure() -> None:
 ALONE = ("application", "cutover", "keyed", "online", "proxy", "rolling")
 
 
+# Before xdist reads the groups, which it does in a hook of the same name.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark everything in tests/e2e, and what belongs together: a file, in tests/e2e a folder, which has its own ports."""
     here = Path(__file__).parent / "e2e"

@@ -37,7 +37,7 @@ def test_a_fleet_has_no_parts(option: tuple[str, str]) -> None:
 def test_parts_that_there_are() -> None:
     for playbook, topics in (
         ("provision.yml", {"database", "pgbouncer"}),
-        ("certificates.yml", {"postgresql", "pgbouncer"}),
+        ("certificates.yml", {"postgresql", "pgbouncer", "haproxy"}),
     ):
         listed = play(playbook, "--list-tags").stdout
         tags = {
