@@ -18,7 +18,7 @@ PLAY := $(VENV)/bin/ansible-playbook -i inventories/demo
 PYTEST := $(VENV)/bin/pytest -m "not long"
 # WORKERS=2: tests side by side, a file together; not those of software, which have fixed ports, nor those with a load.
 WORKERS ?=
-SIDE_BY_SIDE := $(if $(WORKERS),-n $(WORKERS) --dist loadgroup)
+SIDE_BY_SIDE := $(if $(WORKERS),-n $(WORKERS) --dist loadscope)
 
 # What is on the demo while it moves; DEMO_RATE=0 for no load.
 DEMO_RATE ?= 300

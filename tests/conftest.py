@@ -9,11 +9,12 @@ import signal
 import sqlite3
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Union
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from support.postgres import Cluster
 
@@ -36,19 +37,30 @@ def pytest_configure() -> None:
 ALONE = ("application", "cutover", "keyed", "online", "proxy", "rolling")
 
 
-# Before xdist reads the groups, which it does in a hook of the same name.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark everything in tests/e2e, and what belongs together: a file, in tests/e2e a folder, which has its own ports."""
+    """Mark everything in tests/e2e."""
     here = Path(__file__).parent / "e2e"
     for item in items:
-        together = item.path
         if here in item.path.parents:
             item.add_marker("e2e")
-            together = together if together.parent == here else together.parent
-            if together.name in ALONE:
+            if item.path.parent.name in ALONE:
                 item.add_marker("alone")
-        item.add_marker(pytest.mark.xdist_group(str(together.relative_to(here.parent))))
+
+
+class _Together(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """One worker has what belongs together: a file, in tests/e2e a folder, which has its own ports.
+
+    Not by marks (`--dist loadgroup`): xdist 3.8 writes them into what pytest 9.2 does not read any more.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = PurePosixPath(nodeid.split("::")[0])
+        return str(path.parent if path.parts[:2] == ("tests", "e2e") and len(path.parts) > 3 else path)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Together:
+    """How tests are given to workers, where there are several."""
+    return _Together(config, log)
 
 
 def _fail_if_skipped(report: Any) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from support import project as files_of
+
 ROOT = Path(__file__).parents[2]
 ROLES = sorted(p.name for p in (ROOT / "roles").glob("*") if p.is_dir())
 PYTHON_FOLDERS = (
@@ -149,3 +151,11 @@ def test_the_address_of_a_host_is_asked_for_by_its_name() -> None:
                 lines = path.read_text().splitlines()
                 found += [f"{path.relative_to(ROOT)}: {line}" for line in lines if plain.search(line.partition("#")[0])]
     assert found == []
+
+
+def test_tests_that_share_a_stack_have_one_worker() -> None:
+    scope = files_of.load("tests/conftest.py")._Together._split_scope
+    folder = {scope(None, f"tests/e2e/roles/{name}.py::test_it[a::b]") for name in ("test_a", "test_b")}
+    assert folder == {"tests/e2e/roles"}
+    files = ["tests/e2e/test_a.py", "tests/e2e/test_b.py", "tests/integration/test_a.py"]
+    assert [scope(None, f"{file}::test_it") for file in files] == files
