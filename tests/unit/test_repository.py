@@ -163,6 +163,8 @@ def test_tests_that_share_a_stack_have_one_worker() -> None:
 
 def test_nothing_is_written_in_the_order_of_a_set() -> None:
     """What these filters of Ansible return has another order in every run: a message, or a setting that then changes."""
-    written = re.compile(r"\|\s*(difference|union|intersect|symmetric_difference)\([^|]*\)\s*\|\s*(list\s*\|\s*)?join\(")
+    written = re.compile(
+        r"\|\s*(difference|union|intersect|symmetric_difference)\([^|]*\)\s*\|\s*(list\s*\|\s*)?join\("
+    )
     files = [file for folder in ("roles", "playbooks") for file in (ROOT / folder).rglob("*.yml")]
     assert [str(file.relative_to(ROOT)) for file in files if written.search(file.read_text())] == []
