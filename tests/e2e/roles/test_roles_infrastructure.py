@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import stat
 import subprocess
 import time
@@ -239,6 +240,54 @@ def test_a_creation_that_was_killed_is_made_again(stack: str) -> None:
         role("postgresql", "remove", **variables)
         assert not data.exists()
         assert not note.exists()
+
+
+def test_a_configuration_whose_cluster_is_gone_is_told(stack: str) -> None:
+    """As after a disk of data that was not mounted: what is left of it must not become another cluster's."""
+    version = admin("SHOW server_version_num")[0][0][:2]
+    name, note = "pgcutover_gone", STACK / "state" / f"{version}-pgcutover_gone.owned"
+    left = Path(f"/etc/postgresql/{version}/{name}")
+    left.mkdir(parents=True)
+    try:
+        (left / "postgresql.conf").write_text("data_directory = '/nowhere'\n")
+        output = role(
+            "postgresql",
+            "main",
+            fails=True,
+            postgresql_cluster_name=name,
+            postgresql_port=FOREIGN_PORT,
+            postgresql_data_directory=str(STACK / "gone"),
+        )
+        assert "its data are gone, or not mounted" in " ".join(output.split())
+        assert not note.exists()
+        assert not (STACK / "gone").exists()
+        assert [path.name for path in left.iterdir()] == ["postgresql.conf"]
+    finally:
+        shutil.rmtree(left)
+
+
+def test_a_setting_that_pgbouncer_does_not_take_is_told_before_anything_changes(stack: str) -> None:
+    """PgBouncer itself goes on with what was at a reload, and does not start again."""
+    written = (STACK / "pgbouncer/pgbouncer.ini").read_bytes()
+    for settings, told in (
+        ({"query_timeout": "5 s"}, 'invalid value "5 s" for parameter query_timeout'),
+        ({"query_timout": 5}, "unknown parameter: pgbouncer/query_timout"),
+    ):
+        for check in (True, False):
+            output = role("pgbouncer", "main", check=check, fails=True, pgbouncer_settings=settings)
+            assert told in " ".join(output.split()).replace('\\"', '"')
+    assert (STACK / "pgbouncer/pgbouncer.ini").read_bytes() == written
+    try:
+        assert changed(role("pgbouncer", "main", pgbouncer_settings={"query_timeout": 55}))
+        password = secret("pgbouncer_admin_password")
+        with closing(connect("pgbouncer_admin", password, database="pgbouncer")) as console:
+            console.autocommit = True
+            with console.cursor() as cursor:
+                cursor.execute("SHOW CONFIG")
+                assert {row[0]: row[1] for row in cursor.fetchall()}["query_timeout"] == "55"
+    finally:
+        role("pgbouncer", "main")
+    assert (STACK / "pgbouncer/pgbouncer.ini").read_bytes() == written
 
 
 def test_a_restart_does_not_cut_off_who_is_connected(stack: str) -> None:
