@@ -246,7 +246,9 @@ def explain(error: BaseException, doing: str) -> TargetError:
         "57014": "PostgreSQL cancelled the statement.",
         "25006": "The target is read-only: is it a replica?",
     }
-    if code is None and ("connection" in text.lower() or "server closed" in text.lower()):
+    # Without a code it did not come from the server; libpq's words then need not name it: "could not receive data from server".
+    broke = psycopg2 is not None and isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError))
+    if code is None and (broke or "connection" in text.lower() or "server closed" in text.lower()):
         return TargetError(
             f"{doing}: the connection to PostgreSQL broke ({text}). Run again; it goes on where it stopped."
         )
