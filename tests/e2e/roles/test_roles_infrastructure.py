@@ -242,25 +242,16 @@ def test_a_creation_that_was_killed_is_made_again(stack: str) -> None:
         assert not note.exists()
 
 
-def test_a_configuration_whose_cluster_is_gone_is_told(stack: str) -> None:
-    """As after a disk of data that was not mounted: what is left of it must not become another cluster's."""
+def test_a_configuration_whose_data_are_gone_is_told(stack: str) -> None:
+    """As after a disk of data that was not mounted: pg_lsclusters then fails for every cluster of the host."""
     version = admin("SHOW server_version_num")[0][0][:2]
-    name, note = "pgcutover_gone", STACK / "state" / f"{version}-pgcutover_gone.owned"
-    left = Path(f"/etc/postgresql/{version}/{name}")
+    left = Path(f"/etc/postgresql/{version}/pgcutover_gone")
     left.mkdir(parents=True)
     try:
-        (left / "postgresql.conf").write_text("data_directory = '/nowhere'\n")
-        output = role(
-            "postgresql",
-            "main",
-            fails=True,
-            postgresql_cluster_name=name,
-            postgresql_port=FOREIGN_PORT,
-            postgresql_data_directory=str(STACK / "gone"),
-        )
-        assert "its data are gone, or not mounted" in " ".join(output.split())
-        assert not note.exists()
-        assert not (STACK / "gone").exists()
+        (left / "postgresql.conf").write_text("data_directory = '/nowhere-pgcutover'\n")
+        said = " ".join(role("postgresql", "main", fails=True).split())
+        assert "pg_lsclusters fails on stack: Error: /nowhere-pgcutover is not accessible" in said
+        assert "are gone, or not mounted. Mount them, or move that configuration away. Nothing was changed." in said
         assert [path.name for path in left.iterdir()] == ["postgresql.conf"]
     finally:
         shutil.rmtree(left)
