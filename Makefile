@@ -38,6 +38,8 @@ TYPED := $(wildcard .ci/*.py module_utils/cutover library/*.py action_plugins/*.
 # The configuration holds in any folder, also in one that Ansible would distrust (writable by others).
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Python keeps what it has compiled: else each of Ansible's many processes compiles it again, half of a run's time.
+unexport PYTHONDONTWRITEBYTECODE
 # Ansible refuses to work without a UTF-8 locale; a cluster made by the demo must not depend on the caller's either.
 export LC_ALL := C.UTF-8
 

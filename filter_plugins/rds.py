@@ -103,6 +103,11 @@ def rds_marked(instances: list[dict[str, Any]], tag: str, value: str) -> list[st
     return [one["db_instance_identifier"] for one in instances if (one.get("tags") or {}).get(tag) == value]
 
 
+def rds_foreign(found: dict[str, list[dict[str, Any]]], tag: str, value: str) -> list[str]:
+    """Kinds of which there is one, {kind: [what AWS told]}, whose tag does not have the value."""
+    return [kind for kind, groups in found.items() if any((one.get("tags") or {}).get(tag) != value for one in groups)]
+
+
 def rds_mistakes(given: dict[str, Any], reserved_users: list[str]) -> list[str]:
     """What is wrong with the role's variables."""
     found = []
@@ -251,6 +256,7 @@ class FilterModule:
         return {
             "rds_bundle_mistake": rds_bundle_mistake,
             "rds_login_problem": rds_login_problem,
+            "rds_foreign": rds_foreign,
             "rds_marked": rds_marked,
             "rds_mistakes": rds_mistakes,
             "rds_problem": rds_problem,

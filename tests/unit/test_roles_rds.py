@@ -147,6 +147,16 @@ def test_instances_are_told_by_their_tags() -> None:
     assert rds.rds_marked([], "pg-cutover", "shop") == []
 
 
+def test_groups_of_somebody_else_are_told_by_their_tag() -> None:
+    found = {
+        "subnet group": [{"tags": {"pg-cutover": "shop"}}],
+        "security group": [{"tags": {"pg-cutover": "other"}}],
+        "parameter group": [{"tags": None}],
+        "cluster parameter group": [],
+    }
+    assert rds.rds_foreign(found, "pg-cutover", "shop") == ["security group", "parameter group"]
+
+
 def test_a_message_of_the_roles_own_is_passed_on() -> None:
     assert rds.rds_problem({"msg": "Nothing was changed."}, "eu-central-1", "shop") == "Nothing was changed."
 

@@ -142,3 +142,23 @@ def test_what_somebody_else_has_beside_it_is_not_touched(
     assert f"{beside} in eu-central-1 is not {name}'s: this role has not made it" in output
     assert made(cloud, name) == {"subnet groups": 0, "instances": 1, "secrets": 0}
     assert cloud.instances()[beside]["MasterUsername"] == "somebody"
+
+
+def test_groups_of_somebody_else_are_not_touched(cloud: Any) -> None:
+    ec2, rds = cloud.client("ec2"), cloud.client("rds")
+    network = ec2.describe_subnets(SubnetIds=cloud.subnets["two"])["Subnets"][0]["VpcId"]
+    group = ec2.create_security_group(GroupName="pg-cutover-taken", Description="somebody's", VpcId=network)["GroupId"]
+    rds.create_db_parameter_group(
+        DBParameterGroupName="pg-cutover-taken", DBParameterGroupFamily="postgres16", Description="somebody's"
+    )
+    output = cloud.run(name="taken", fails=True)
+    assert "The security group and the parameter group pg-cutover-taken in eu-central-1 are not taken's" in output
+    assert made(cloud, "taken") == _MADE
+    rules = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["IpPermissions"]
+    assert rules == []
+
+    # Whoever says so lets the role have them.
+    ec2.create_tags(Resources=[group], Tags=[{"Key": "pg-cutover", "Value": "taken"}])
+    rds.delete_db_parameter_group(DBParameterGroupName="pg-cutover-taken")
+    cloud.run(name="taken")
+    assert made(cloud, "taken") == {"subnet groups": 1, "instances": 1, "secrets": 1}
