@@ -52,9 +52,10 @@ queries:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.cutover.own import own_schema
 from ansible.module_utils.cutover.reverse import capture
 from ansible.module_utils.cutover.target.connect import connect
-from ansible.module_utils.cutover_module import TARGET, plan_of, run
+from ansible.module_utils.cutover_module import SCHEMA, TARGET, plan_of, run
 
 
 def main() -> None:
@@ -62,6 +63,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **TARGET,
+            **SCHEMA,
             "plan": {"type": "dict"},
             "state": {"type": "str", "choices": ["present", "absent"], "required": True},
         },
@@ -75,7 +77,7 @@ def main() -> None:
             if module.params["state"] == "present":
                 queries = capture.install(connection, plan_of(module), module.check_mode)
             else:
-                queries = capture.remove(connection, module.check_mode)
+                queries = capture.remove(connection, own_schema(module.params["schema"]), module.check_mode)
         finally:
             connection.close()
         return {"queries": queries, "changed": bool(queries)}

@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 from .errors import CutoverError
-from .target.catalog import OWN_SCHEMA
+from .target.connect import qualified
 
 _FILE = "journal.jsonl"
 
@@ -115,18 +115,22 @@ class Journal:
             content = file.read()
             file.truncate(content.rfind(b"\n") + 1)
 
-    def mirror(self, connection: Any) -> int:
-        """Copy the events that PostgreSQL does not have yet; return how many. The connection is in autocommit."""
+    def mirror(self, connection: Any, own: str) -> int:
+        """Copy the events that PostgreSQL does not have yet into the schema ``own``; return how many.
+
+        The connection is in autocommit.
+        """
+        table = qualified(own, "journal")
         with connection.cursor() as cursor:
-            cursor.execute("SELECT to_regclass(%s)", (f"{OWN_SCHEMA}.journal",))
+            cursor.execute("SELECT to_regclass(%s)", (table,))
             if cursor.fetchone()[0] is None:
                 return 0
-            cursor.execute(f"SELECT coalesce(max(seq), 0) FROM {OWN_SCHEMA}.journal")
+            cursor.execute(f"SELECT coalesce(max(seq), 0) FROM {table}")
             last = cursor.fetchone()[0]
             missing = [entry for entry in self.events() if entry["seq"] > last]
             for entry in missing:
                 cursor.execute(
-                    f"INSERT INTO {OWN_SCHEMA}.journal (seq, entry) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+                    f"INSERT INTO {table} (seq, entry) VALUES (%s, %s) ON CONFLICT DO NOTHING",
                     (entry["seq"], json.dumps(entry)),
                 )
         return len(missing)

@@ -62,7 +62,7 @@ def prepare(url: str, plan: Plan, replace: bool = False) -> list[str]:
 def undo(url: str) -> list[str]:
     """Put the application's tables back as they were."""
     with closing(connect(url)) as connection:
-        return existing.undo(connection)
+        return existing.undo(connection, "public")
 
 
 def migrate(path: Path, url: str, overrides: Mapping[str, Any] | None = None) -> Migrated:

@@ -65,7 +65,7 @@ class Switched:
     def waiting(self) -> int:
         """Entries in the outbox."""
         with closing(connect(self.owner, autocommit=True)) as connection, connection.cursor() as cursor:
-            return waiting(cursor).count
+            return waiting(cursor, self.plan.own).count
 
     def replay(self, limit: int = 1_000) -> Replayed:
         """Replay everything that waits now, ``limit`` entries at a time; the sum of it."""
@@ -123,7 +123,7 @@ def switch(
         engine.copy(copied, owner, plan, workers=1)
         engine.finish(copied, owner, plan, workers=1)
         if follows:
-            began(path, copied, owner)
+            began(path, copied, owner, plan)
     role, app = application_role(postgres, owner)
     with closing(connect(owner)) as connection:
         assert capture.install(connection, plan)

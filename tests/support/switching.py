@@ -263,7 +263,7 @@ def follow_ready(source: Path, folder: Path, database: Database) -> Plan:
     assert engine.verify(copy, database.url, plan)["ok"]
     with closing(connect(database.url)) as target:
         with target, target.cursor() as cursor:
-            follow_position.begin(cursor, installed.id, installed.position)
+            follow_position.begin(cursor, plan.own, installed.id, installed.position)
         reverse_capture.install(target, plan)
     return plan
 
