@@ -33,6 +33,10 @@ options:
     description: The owner's URL of the target.
     type: str
     required: true
+  schema:
+    description: The schema of the application's tables. Where the migration keeps its own follows from it.
+    type: str
+    default: public
   role:
     description: The application's role. Needed when I(state) is open or readers.
     type: str

@@ -50,6 +50,10 @@ options:
   target_url:
     description: The owner's URL of the target, for the copy of the journal there. Without it there is none.
     type: str
+  schema:
+    description: The schema of the application's tables. Where the migration keeps its own follows from it.
+    type: str
+    default: public
   retention_days:
     description: Days for which the way back is kept after the cutover.
     type: int

@@ -27,6 +27,10 @@ options:
     description: The owner's URL of the target.
     type: str
     required: true
+  schema:
+    description: The schema of the application's tables. Where the migration keeps its own follows from it.
+    type: str
+    default: public
 attributes:
   check_mode:
     description: Returns the statements without running them.

@@ -33,6 +33,12 @@ options:
     description: The owner's URL of the target.
     type: str
     required: true
+  schema:
+    description: >-
+      The schema of the application's tables. Where the migration keeps its own follows from it.
+      Read where there is no O(plan), which has it.
+    type: str
+    default: public
   source_path:
     description: The SQLite file that was copied. C(finish) reads the values of its sequences.
     type: path

@@ -59,10 +59,10 @@ def prepare(url: str, plan: Plan, replace: bool = False) -> list[str]:
         return existing.prepare(connection, plan, replace)
 
 
-def undo(url: str) -> list[str]:
+def undo(url: str, schema: str = "public") -> list[str]:
     """Put the application's tables back as they were."""
     with closing(connect(url)) as connection:
-        return existing.undo(connection, "public")
+        return existing.undo(connection, schema)
 
 
 def migrate(path: Path, url: str, overrides: Mapping[str, Any] | None = None) -> Migrated:
