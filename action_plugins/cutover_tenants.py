@@ -164,7 +164,7 @@ class ActionModule(ActionBase):
             "database": (tenants.place(url) if url else ()) if by_url else (provider, name.replace("-", "_")),
             # Whether the database is there already, so that several may share it, each in its schema.
             "given": by_url,
-            "schema": str((read("cutover_plan_overrides", {}) or {}).get("schema") or "public"),
+            "schema": tenants.schema(read("cutover_plan_overrides", {})),
             "application_role": tenants.user(str(read("cutover_application_url"))) or f"{name.replace('-', '_')}_app",
             **self._look_up(tenant),
             "servers": self._servers(tenant) if self._playbook in tenants.SERVERS else [],

@@ -274,6 +274,11 @@ def place(url: str) -> tuple[Any, ...]:
         return ()
 
 
+def schema(overrides: Any) -> str:
+    """The schema of the application's tables, by ``cutover_plan_overrides``."""
+    return str(overrides.get("schema", "public")) if isinstance(overrides, Mapping) else "public"
+
+
 def user(url: str) -> str:
     """The role of a URL; empty when there is none, or when it cannot be read."""
     try:
