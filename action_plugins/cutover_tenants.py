@@ -164,12 +164,19 @@ class ActionModule(ActionBase):
             "database": (tenants.place(url) if url else ()) if by_url else (provider, name.replace("-", "_")),
             # Whether the database is there already, so that several may share it, each in its schema.
             "given": by_url,
-            "schema": tenants.schema(read("cutover_plan_overrides", {})),
+            "schema": self._schema(variables),
             "application_role": tenants.user(str(read("cutover_application_url"))) or f"{name.replace('-', '_')}_app",
             **self._look_up(tenant),
             "servers": self._servers(tenant) if self._playbook in tenants.SERVERS else [],
             "alone": [] if by_url else self._alone(tenant, provider, read),
         }
+
+    def _schema(self, variables: dict[str, Any]) -> str:
+        """The schema that the plan names. Nothing else of the overrides is resolved here: that may need facts of a run."""
+        given = variables.get("cutover_plan_overrides")
+        if isinstance(given, dict):
+            return str(self._template({**variables, "__schema": given.get("schema", "public")}, "__schema", ""))
+        return tenants.schema(self._template(variables, "cutover_plan_overrides", {}))
 
     def _look_up(self, tenant: tenants.Tenant) -> dict[str, str]:
         """With what PgBouncer looks up passwords in the database, where that may be set up there."""

@@ -34,6 +34,7 @@ CREATE TABLE parent (id INTEGER PRIMARY KEY, name TEXT);
 CREATE TABLE child (parent INTEGER NOT NULL REFERENCES parent ON DELETE CASCADE, x REAL NOT NULL, PRIMARY KEY (parent, x));
 INSERT INTO parent VALUES (1, 'a'), (2, 'b'), (3, 'c');
 INSERT INTO child VALUES (1, 0.1), (2, 1e-7);
+CREATE VIEW names AS SELECT name FROM parent WHERE name LIKE 'a%';
 """
 #: The second is named as nobody should name a schema.
 ONE, OTHER = "acme", 'Globex "co" 100%\'s $1'
@@ -194,6 +195,57 @@ def test_locks_of_one_do_not_stop_the_other(
         assert engine.verify(path, database, plan)["ok"]
 
 
+def test_owners_may_be_others(postgres: Cluster, make_sqlite: MakeSqlite, database: str) -> None:
+    """Each migration by a role of its own, which may not look into what the others keep."""
+    path = make_sqlite(SCHEMA)
+    assert engine.migrate(path, database).verified["ok"]
+    owners = []
+    for schema in (ONE, "globex"):
+        role, url = application_role(postgres, database)
+        owners.append((schema, url))
+        execute(postgres.superuser_url(), f"GRANT CREATE ON DATABASE {database.rpartition('/')[2]} TO {role}")
+        assert preflight(url, schema) == []
+        assert engine.migrate(path, url, {"schema": schema}).verified["ok"]
+        assert preflight(url, schema) == []
+    assert preflight(database, "public") == []
+    for schema, url in owners:
+        with closing(connect(url, autocommit=True)) as connection:
+            assert len(ddl.drop_own(connection, schema)) == 1
+            assert ddl.drop_own(connection, schema) == []
+    assert schemas(database) == {"pgcutover"}
+
+
+def test_keys_that_become_uuids(postgres: Cluster, make_sqlite: MakeSqlite, database: str) -> None:
+    one, other = (
+        switch(postgres, make_sqlite(SCHEMA), database, {"schema": name}, ids="uuid") for name in (ONE, OTHER)
+    )
+    for switched in (one, other):
+        switched.run(
+            f"INSERT INTO {table(switched)} (id, name) VALUES (gen_random_uuid(), 'new')",
+            f"DELETE FROM {table(switched)} WHERE name = 'a'",
+        )
+    assert one.replay().logged == 3
+    assert other.waiting() == 3
+    assert other.replay().logged == 3
+    one.assert_equal()
+    other.assert_equal()
+    assert other.read("SELECT id, name FROM parent ORDER BY id") == [(2, "b"), (3, "c"), (4, "new")]
+
+
+def test_quarantines_are_apart(make_sqlite: MakeSqlite, database: str) -> None:
+    path = make_sqlite("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER); INSERT INTO t VALUES (1, 1), (2, 'none')")
+    for schema in (ONE, OTHER):
+        overrides = {"schema": schema, "tables": {"t": {"columns": {"n": {"refused": "quarantine"}}}}}
+        assert engine.migrate(path, database, overrides).verified["ok"]
+    with closing(connect(database, autocommit=True)) as connection:
+        with pytest.raises(Refused, match=r"1 rows of 1 tables are in quarantine \(pgcutover_for_acme\.quarantine\)"):
+            ddl.drop_own(connection, ONE)
+        ddl.drop_own(connection, ONE, False, "keep")
+    assert schemas(database) == {own_schema(OTHER), "pgcutover_quarantine_for_acme_1"}
+    assert fetch(database, "SELECT key FROM pgcutover_quarantine_for_acme_1.quarantine") == [("id=2",)]
+    assert preflight(database, "initech") == []
+
+
 # ---------------------------------------------------------------- the same schema, an empty one
 
 
@@ -264,6 +316,10 @@ def test_tables_that_exist_in_schemas(make_sqlite: MakeSqlite, database: str) ->
     plan, _ = existing.planned(path, database, {"schema": ONE})
     engine.copy(path, database, plan, position="anew", replace=True)
     assert fetch(database, "SELECT count(*) FROM pg_constraint WHERE contype = 'f'") == [(1,)]
+    execute(database, f"ALTER SCHEMA {plan.own} RENAME TO pgcutover")
+    [finding] = preflight(database, ONE)
+    assert "begun by version 0.1" in finding.message
+    execute(database, f"ALTER SCHEMA pgcutover RENAME TO {plan.own}")
     assert existing.undo(database, "globex") == []
     assert existing.undo(database, ONE)
     assert fetch(database, "SELECT count(*) FROM pg_constraint WHERE contype = 'f'") == [(2,)]

@@ -129,6 +129,6 @@ def first_schema(path: str, user: str, there: set[str]) -> str:
     for quoted, plain in re.findall(r'"((?:[^"]|"")*)"|([^\s,"]+)', path):
         name = quoted.replace('""', '"') if quoted else plain.lower()
         name = user if name == "$user" else name
-        if name in there:
+        if name in there and name != "pg_catalog":
             return name
     return ""

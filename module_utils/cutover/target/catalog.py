@@ -111,17 +111,21 @@ def _counts(of: str, schema: str, others: frozenset[str]) -> bool:
 
 def earlier(cursor: Any, schema: str) -> bool:
     """Whether version 0.1 began a migration into a schema: it kept the record of all schemas in that of ``public``."""
-    tables = qualified(own_schema("public"), "tables")
-    cursor.execute(
-        "SELECT %s <> 'public' AND has_schema_privilege(n.oid, 'USAGE') AND to_regclass(%s) IS NOT NULL"
-        " AND has_table_privilege(to_regclass(%s), 'SELECT') FROM pg_namespace n WHERE n.nspname = %s",
-        (schema, tables, tables, own_schema("public")),
-    )
-    row = cursor.fetchone()
-    if row is None or not row[0]:
+    if schema == "public":
         return False
-    cursor.execute(f"SELECT EXISTS (SELECT FROM {tables} WHERE schema_name = %s)", (schema,))
-    return bool(cursor.fetchone()[0])
+    # By the catalog: to_regclass fails in a schema that another role's migration keeps to itself.
+    cursor.execute(
+        "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s"
+        " AND c.relname IN ('tables', 'loaded') AND has_schema_privilege(n.oid, 'USAGE')"
+        " AND has_table_privilege(c.oid, 'SELECT')",
+        (own_schema("public"),),
+    )
+    for (name,) in cursor.fetchall():
+        record = qualified(own_schema("public"), name)
+        cursor.execute(f"SELECT EXISTS (SELECT FROM {record} WHERE schema_name = %s)", (schema,))
+        if cursor.fetchone()[0]:
+            return True
+    return False
 
 
 def check_earlier(cursor: Any, schema: str) -> None:
