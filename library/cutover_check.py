@@ -161,7 +161,7 @@ def _target(url: str, plan: Plan, source_path: str | None, use: Use) -> tuple[di
     except TargetError as error:
         return {}, [*told, Finding("error", error.message)]
     try:
-        server = catalog.inspect(connection, plan.schema)
+        server = catalog.inspect(connection, plan.schema, plan.name)
         own = catalog.own_tables(connection, plan.own)
         found = catalog.findings(server, own, plan.source["size_bytes"], empty=plan.mode != "existing")
         if source_path is not None and plan.mode == "existing":

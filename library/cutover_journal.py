@@ -112,7 +112,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.cutover.errors import TargetError
 from ansible.module_utils.cutover.journal import Journal, make_state_dir, state_dir
 from ansible.module_utils.cutover.lock import RunLock
-from ansible.module_utils.cutover.own import own_schema
 from ansible.module_utils.cutover.stage import check_allowed, status
 from ansible.module_utils.cutover.target.connect import connect
 from ansible.module_utils.cutover_module import SCHEMA, STATE, run
@@ -129,7 +128,7 @@ def _mirror(module: AnsibleModule, journal: Journal) -> None:
         module.warn(f"The journal could not be copied to PostgreSQL: {error.message}")
         return
     try:
-        journal.mirror(connection, own_schema(module.params["schema"]))
+        journal.mirror(connection, module.params["schema"], module.params["name"])
     except connection.Error as error:
         module.warn(f"The journal could not be copied to PostgreSQL: {error}")
     finally:

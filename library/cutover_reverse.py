@@ -31,6 +31,9 @@ options:
     description: The schema of the application's tables. Where the migration keeps its own follows from it.
     type: str
     default: public
+  name:
+    description: The name of the migration. Needed when I(state=absent).
+    type: str
 attributes:
   check_mode:
     description: Returns the statements without running them.
@@ -56,7 +59,6 @@ queries:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.cutover.own import own_schema
 from ansible.module_utils.cutover.reverse import capture
 from ansible.module_utils.cutover.target.connect import connect
 from ansible.module_utils.cutover_module import SCHEMA, TARGET, plan_of, run
@@ -68,10 +70,11 @@ def main() -> None:
         argument_spec={
             **TARGET,
             **SCHEMA,
+            "name": {"type": "str"},
             "plan": {"type": "dict"},
             "state": {"type": "str", "choices": ["present", "absent"], "required": True},
         },
-        required_if=[("state", "present", ["plan"])],
+        required_if=[("state", "present", ["plan"]), ("state", "absent", ["name"])],
         supports_check_mode=True,
     )
 
@@ -81,7 +84,7 @@ def main() -> None:
             if module.params["state"] == "present":
                 queries = capture.install(connection, plan_of(module), module.check_mode)
             else:
-                queries = capture.remove(connection, own_schema(module.params["schema"]), module.check_mode)
+                queries = capture.remove(connection, module.params["schema"], module.params["name"], module.check_mode)
         finally:
             connection.close()
         return {"queries": queries, "changed": bool(queries)}

@@ -11,8 +11,8 @@ from .errors import CutoverError
 from .own import own_schema
 from .plan.model import Plan
 from .switch import record
-from .target.catalog import check_earlier
 from .target.connect import explain, qualified, quote
+from .target.mine import check_mine
 
 _WRITES = "INSERT, UPDATE, DELETE"
 _LOCK_TIMEOUT = "10s"
@@ -176,9 +176,7 @@ def read_access(connection: Any, schema: str, name: str) -> dict[str, Any]:
     own = own_schema(schema)
     try:
         with connection, connection.cursor() as cursor:
-            cursor.execute("SELECT to_regclass(%s)", (_noted(own),))
-            if cursor.fetchone()[0] is None:
-                check_earlier(cursor, schema)
+            if not check_mine(cursor, schema, name):
                 return {"in_use_since": "", "writes": []}
             cursor.execute(f"SELECT in_use_since, written FROM {_noted(own)} WHERE name = %s", (name,))
             row = cursor.fetchone()
@@ -215,9 +213,7 @@ def _written(cursor: Any, own: str) -> dict[str, int]:
 
 def role_in_use(cursor: Any, plan: Plan) -> str | None:
     """The application's role while the database is in use, else None."""
-    cursor.execute("SELECT to_regclass(%s)", (_noted(plan.own),))
-    if cursor.fetchone()[0] is None:
-        check_earlier(cursor, plan.schema)
+    if not check_mine(cursor, plan.schema, plan.name):
         return None
     cursor.execute(
         f"SELECT application_role FROM {_noted(plan.own)} WHERE name = %s AND in_use_since IS NOT NULL",

@@ -19,6 +19,7 @@ from .ranges import Range, Rows, dump, explained, load, plan_ranges, select
 from .source.connect import open_readonly
 from .structure import check_structure
 from .target.connect import connect, explain, quote
+from .target.mine import check_mine
 from .workers import run
 
 
@@ -85,6 +86,7 @@ def _prepare(
     target = connect(target_url)
     try:
         with target, target.cursor() as cursor:
+            check_mine(cursor, plan.schema, plan.name)
             ddl.check_not_in_use(cursor, plan.own)
             cursor.execute(f"LOCK TABLE {quote(plan.own)}.copy IN EXCLUSIVE MODE")
             cursor.execute(f"SELECT position, plan FROM {quote(plan.own)}.copy")

@@ -6,12 +6,12 @@ from __future__ import annotations
 from typing import Any
 
 from . import idmap
-from .errors import Refused, TargetError
+from .errors import Refused
 from .follow import position
 from .own import is_kept, kept_prefix, own_schema, quarantine_prefix
 from .plan.model import Plan, PlanCheck, PlanColumn, PlanForeignKey, PlanIndex, PlanTable
-from .target.catalog import check_earlier
 from .target.connect import explain, qualified, quote
+from .target.mine import check_mine
 
 
 def own_tables(own: str) -> list[str]:
@@ -167,13 +167,14 @@ def known_plan(cursor: Any, plan: Plan) -> tuple[bool, str | None]:
 
     One definer at a time: a lock, which ends with the transaction, keeps others out where there is one.
     """
-    migration = qualified(plan.own, "migration")
-    cursor.execute("SELECT to_regclass(%s)", (migration,))
-    if cursor.fetchone()[0] is None:
-        check_earlier(cursor, plan.schema)
+    if not check_mine(cursor, plan.schema, plan.name):
         return False, None
+    migration = qualified(plan.own, "migration")
     cursor.execute(f"LOCK TABLE {migration} IN EXCLUSIVE MODE")
-    return True, stored_plan(cursor, plan)
+    check_mine(cursor, plan.schema, plan.name)
+    cursor.execute(f"SELECT plan FROM {migration} WHERE name = %s", (plan.name,))
+    row = cursor.fetchone()
+    return True, None if row is None else str(row[0])
 
 
 def check_free(cursor: Any, own: str, replace: bool) -> None:
@@ -272,20 +273,6 @@ def check_replaceable(cursor: Any, own: str, replace: bool) -> None:
         )
 
 
-def stored_plan(cursor: Any, plan: Plan) -> str | None:
-    """The fingerprint of the plan that the database holds. Raises TargetError when it is of another migration."""
-    cursor.execute(f"SELECT name, plan FROM {quote(plan.own)}.migration")
-    rows = dict(cursor.fetchall())
-    if rows and plan.name not in rows:
-        raise TargetError(
-            f"the database holds the migration {', '.join(sorted(rows))} into schema {plan.schema}, not {plan.name!r}. "
-            "Name another database, give this migration a schema of its own (cutover_plan_overrides.schema), or set "
-            "cutover_name to go on with that one."
-        )
-    fingerprint: str | None = rows.get(plan.name)
-    return fingerprint
-
-
 def _existing(cursor: Any, own: str) -> dict[tuple[str, str], bool]:
     cursor.execute(
         "SELECT schema_name, table_name, to_regclass(format('%I.%I', schema_name, table_name)) IS NOT NULL"
@@ -303,19 +290,20 @@ def _views(cursor: Any, own: str) -> list[tuple[str, str]]:
     return list(cursor.fetchall())
 
 
-def drop_own(connection: Any, schema: str, check_mode: bool = False, quarantined: str = "refuse") -> list[str]:
-    """Drop what the migration into ``schema`` left behind, kept tables of earlier attempts too, not the application's.
+def drop_own(
+    connection: Any, schema: str, name: str, check_mode: bool = False, quarantined: str = "refuse"
+) -> list[str]:
+    """Drop what the migration ``name`` into ``schema`` left behind, kept tables of earlier attempts too, not the application's.
 
     quarantined: what becomes of rows in quarantine: ``refuse`` to drop anything while there are any, ``keep`` their
     table in a schema of its own, or ``drop`` them. Raises Refused.
     """
     with connection.cursor() as cursor:
+        check_mine(cursor, schema, name)
         _check_nothing_aside(cursor, own_schema(schema))
         room = _room_for_quarantine(cursor, schema, quarantined)
         cursor.execute("SELECT nspname FROM pg_namespace ORDER BY nspname")
         own = [name for (name,) in cursor.fetchall() if name == own_schema(schema) or is_kept(name, schema)]
-        if not own:
-            check_earlier(cursor, schema)
         statements = room + [f"DROP SCHEMA {quote(name)} CASCADE" for name in own]
         for statement in statements if not check_mode else ():
             cursor.execute(statement)

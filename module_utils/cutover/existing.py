@@ -19,6 +19,7 @@ from .own import kept_prefix, own_schema
 from .plan.model import Plan, PlanTable
 from .target.connect import explain, qualified, quote
 from .target.describe import describe_with, sequences_of
+from .target.mine import of_another
 from .target.rows import only_here
 
 _LOCK_TIMEOUT = "10s"
@@ -119,15 +120,16 @@ def _not_empty(table: PlanTable, rows: int) -> Refused:
     )
 
 
-def undo(connection: Any, schema: str, check_mode: bool = False) -> list[str]:
-    """Put the application's tables in ``schema`` back as they were before a load that was not finished; return the statements.
+def undo(connection: Any, schema: str, name: str, check_mode: bool = False) -> list[str]:
+    """Put the tables in ``schema`` back as they were before a load of the migration ``name`` that was not finished.
 
-    A finished load stays: its tables have everything that the application gave them. Raises TargetError.
+    Returns the statements. A finished load stays: its tables have everything that the application gave them. Raises Refused,
+    TargetError.
     """
     own = own_schema(schema)
     try:
         with connection, connection.cursor() as cursor:
-            items = setaside.recorded(cursor, own)
+            items = [] if of_another(cursor, schema, name) else setaside.recorded(cursor, own)
             if not items or check_mode:
                 return [f"-- {len(items)} objects would be put back"] if items else []
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))

@@ -9,7 +9,9 @@ import os
 from typing import Any
 
 from .errors import CutoverError
+from .own import own_schema
 from .target.connect import qualified
+from .target.mine import recorded
 
 _FILE = "journal.jsonl"
 
@@ -115,15 +117,14 @@ class Journal:
             content = file.read()
             file.truncate(content.rfind(b"\n") + 1)
 
-    def mirror(self, connection: Any, own: str) -> int:
-        """Copy the events that PostgreSQL does not have yet into the schema ``own``; return how many.
+    def mirror(self, connection: Any, schema: str, name: str) -> int:
+        """Copy the events that PostgreSQL does not have yet beside the record of the migration; return how many.
 
         The connection is in autocommit.
         """
-        table = qualified(own, "journal")
+        table = qualified(own_schema(schema), "journal")
         with connection.cursor() as cursor:
-            cursor.execute("SELECT to_regclass(%s)", (table,))
-            if cursor.fetchone()[0] is None:
+            if name not in (recorded(cursor, schema) or ()):
                 return 0
             cursor.execute(f"SELECT coalesce(max(seq), 0) FROM {table}")
             last = cursor.fetchone()[0]

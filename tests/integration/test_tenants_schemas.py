@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psycopg2
@@ -18,6 +18,7 @@ from conftest import MakeSqlite
 from cutover import access, ddl
 from cutover.access import close_access
 from cutover.errors import Finding, Refused, TargetError
+from cutover.existing import undo as existing_undo
 from cutover.own import own_schema
 from cutover.plan.model import Plan
 from cutover.reverse import capture
@@ -38,6 +39,8 @@ CREATE VIEW names AS SELECT name FROM parent WHERE name LIKE 'a%';
 """
 #: The second is named as nobody should name a schema.
 ONE, OTHER = "acme", 'Globex "co" 100%\'s $1'
+#: Of the migrations.
+NAMES = {ONE: "one", OTHER: "other", "globex": "third"}
 
 
 @dataclass
@@ -51,7 +54,10 @@ class Both:
 
 @pytest.fixture
 def both(postgres: Cluster, make_sqlite: MakeSqlite, database: str) -> Both:
-    made = [switch(postgres, make_sqlite(SCHEMA), database, {"schema": schema}) for schema in (ONE, OTHER)]
+    made = [
+        switch(postgres, make_sqlite(SCHEMA), database, {"schema": schema}, name=name)
+        for schema, name in [*NAMES.items()][:2]
+    ]
     return Both(database, *made)
 
 
@@ -107,9 +113,9 @@ def writing(of: Switched) -> Iterator[Writing]:
     assert not told.failed
 
 
-def preflight(url: str, schema: str) -> list[Finding]:
+def preflight(url: str, schema: str, name: str = "") -> list[Finding]:
     with closing(connect(url, autocommit=True)) as connection:
-        found = catalog.inspect(connection, schema)
+        found = catalog.inspect(connection, schema, name or NAMES.get(schema, "test"))
         return catalog.findings(found, catalog.own_tables(connection, own_schema(schema)), 0)
 
 
@@ -156,9 +162,9 @@ def test_one_goes_back_while_the_other_writes(both: Both) -> None:
         assert access.role_in_use(cursor, both.one.plan) is None
         assert access.role_in_use(cursor, both.other.plan) is not None
     with closing(connect(both.url)) as connection:
-        counted = access.read_access(connection, OTHER, both.other.plan.name)
+        counted = access.read_access(connection, OTHER, "other")
         assert counted["in_use_since"]
-        assert access.read_access(connection, ONE, both.one.plan.name)["in_use_since"] == ""
+        assert access.read_access(connection, ONE, "one")["in_use_since"] == ""
     both.one.assert_equal()
     both.other.assert_equal()
 
@@ -166,9 +172,9 @@ def test_one_goes_back_while_the_other_writes(both: Both) -> None:
 def test_one_is_finalized_while_the_other_writes(both: Both) -> None:
     with writing(both.other) as load:
         with closing(connect(both.url)) as connection:
-            assert len(capture.remove(connection, both.one.plan.own)) == len(both.one.plan.tables) + 2
+            assert len(capture.remove(connection, ONE, "one")) == len(both.one.plan.tables) + 2
         with closing(connect(both.url, autocommit=True)) as connection:
-            assert ddl.drop_own(connection, ONE) == ['DROP SCHEMA "pgcutover_for_acme" CASCADE']
+            assert ddl.drop_own(connection, ONE, "one") == ['DROP SCHEMA "pgcutover_for_acme" CASCADE']
         load.more()
     assert schemas(both.url) == {both.other.plan.own}
     both.one.run(f"INSERT INTO {table(both.one)} (name) VALUES ('goes on')")
@@ -182,13 +188,15 @@ def test_locks_of_one_do_not_stop_the_other(
 ) -> None:
     monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=15s")
     path = make_sqlite(SCHEMA)
-    plan, _ = engine.planned(path, {"schema": ONE})
-    other, _ = engine.planned(path, {"schema": "globex"})
+    plan, _ = engine.planned(path, {"schema": ONE}, "one")
+    other, _ = engine.planned(path, {"schema": "globex"}, "third")
     engine.create(database, other)
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
         for name in (other.own, f"{other.own}.sessions"):
             cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", (name,))
-        cursor.execute(f"LOCK TABLE {qualified(other.own, 'migration')}, {qualified(other.own, 'copy')}")
+        cursor.execute(
+            f"LOCK TABLE {qualified(other.own, 'migration')}, {qualified(other.own, 'copy')} IN EXCLUSIVE MODE"
+        )
         engine.create(database, plan)
         engine.copy(path, database, plan)
         engine.finish(path, database, plan)
@@ -205,19 +213,20 @@ def test_owners_may_be_others(postgres: Cluster, make_sqlite: MakeSqlite, databa
         owners.append((schema, url))
         execute(postgres.superuser_url(), f"GRANT CREATE ON DATABASE {database.rpartition('/')[2]} TO {role}")
         assert preflight(url, schema) == []
-        assert engine.migrate(path, url, {"schema": schema}).verified["ok"]
+        assert engine.migrate(path, url, {"schema": schema}, name=NAMES[schema]).verified["ok"]
         assert preflight(url, schema) == []
     assert preflight(database, "public") == []
     for schema, url in owners:
         with closing(connect(url, autocommit=True)) as connection:
-            assert len(ddl.drop_own(connection, schema)) == 1
-            assert ddl.drop_own(connection, schema) == []
+            assert len(ddl.drop_own(connection, schema, NAMES[schema])) == 1
+            assert ddl.drop_own(connection, schema, NAMES[schema]) == []
     assert schemas(database) == {"pgcutover"}
 
 
 def test_keys_that_become_uuids(postgres: Cluster, make_sqlite: MakeSqlite, database: str) -> None:
     one, other = (
-        switch(postgres, make_sqlite(SCHEMA), database, {"schema": name}, ids="uuid") for name in (ONE, OTHER)
+        switch(postgres, make_sqlite(SCHEMA), database, {"schema": schema}, "uuid", name=name)
+        for schema, name in [*NAMES.items()][:2]
     )
     for switched in (one, other):
         switched.run(
@@ -236,11 +245,11 @@ def test_quarantines_are_apart(make_sqlite: MakeSqlite, database: str) -> None:
     path = make_sqlite("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER); INSERT INTO t VALUES (1, 1), (2, 'none')")
     for schema in (ONE, OTHER):
         overrides = {"schema": schema, "tables": {"t": {"columns": {"n": {"refused": "quarantine"}}}}}
-        assert engine.migrate(path, database, overrides).verified["ok"]
+        assert engine.migrate(path, database, overrides, name=NAMES[schema]).verified["ok"]
     with closing(connect(database, autocommit=True)) as connection:
         with pytest.raises(Refused, match=r"1 rows of 1 tables are in quarantine \(pgcutover_for_acme\.quarantine\)"):
-            ddl.drop_own(connection, ONE)
-        ddl.drop_own(connection, ONE, False, "keep")
+            ddl.drop_own(connection, ONE, "one")
+        ddl.drop_own(connection, ONE, "one", False, "keep")
     assert schemas(database) == {own_schema(OTHER), "pgcutover_quarantine_for_acme_1"}
     assert fetch(database, "SELECT key FROM pgcutover_quarantine_for_acme_1.quarantine") == [("id=2",)]
     assert preflight(database, "initech") == []
@@ -279,7 +288,7 @@ def test_public_is_moved_beside_schemas(both: Both, make_sqlite: MakeSqlite) -> 
     assert done.verified["ok"]
     assert preflight(both.url, "public") == []
     with closing(connect(both.url, autocommit=True)) as connection:
-        assert ddl.drop_own(connection, "public") == ['DROP SCHEMA "pgcutover" CASCADE']
+        assert ddl.drop_own(connection, "public", "test") == ['DROP SCHEMA "pgcutover" CASCADE']
     assert schemas(both.url) == {both.one.plan.own, both.other.plan.own}
     both.one.assert_equal()
 
@@ -288,17 +297,17 @@ def test_kept_tables_are_told_apart(both: Both) -> None:
     for switched in (both.one, both.other):
         with closing(connect(both.url)) as connection:
             close_access(connection, switched.plan)
-            capture.remove(connection, switched.plan.own)
+            capture.remove(connection, switched.plan.schema, switched.plan.name)
         engine.copy(switched.source, both.url, switched.plan, position="anew", replace=True)
     [kept] = [name for name in schemas(both.url) if name.startswith("pgcutover_kept_for_Globex")]
     assert schemas(both.url) == {both.one.plan.own, both.other.plan.own, "pgcutover_kept_for_acme_1", kept}
     assert preflight(both.url, "public") == []
     with closing(connect(both.url, autocommit=True)) as connection:
-        assert len(ddl.drop_own(connection, OTHER)) == 2
+        assert len(ddl.drop_own(connection, OTHER, "other")) == 2
     assert schemas(both.url) == {both.one.plan.own, "pgcutover_kept_for_acme_1"}
     assert fetch(both.url, "SELECT count(*) FROM pgcutover_kept_for_acme_1.parent") == [(3,)]
     with closing(connect(both.url, autocommit=True)) as connection:
-        assert len(ddl.drop_own(connection, ONE)) == 2
+        assert len(ddl.drop_own(connection, ONE, "one")) == 2
     assert schemas(both.url) == set()
 
 
@@ -312,51 +321,66 @@ def test_tables_that_exist_in_schemas(make_sqlite: MakeSqlite, database: str) ->
             f"CREATE TABLE {schema}.child (parent bigint NOT NULL REFERENCES {schema}.parent, x float8 NOT NULL,"
             " PRIMARY KEY (parent, x))",
         )
-        assert existing.migrate(path, database, {"schema": schema}).verified["ok"]
-    plan, _ = existing.planned(path, database, {"schema": ONE})
+        assert existing.migrate(path, database, {"schema": schema}, NAMES[schema]).verified["ok"]
+    plan, _ = existing.planned(path, database, {"schema": ONE}, "one")
     engine.copy(path, database, plan, position="anew", replace=True)
     assert fetch(database, "SELECT count(*) FROM pg_constraint WHERE contype = 'f'") == [(1,)]
-    execute(database, f"ALTER SCHEMA {plan.own} RENAME TO pgcutover")
-    [finding] = preflight(database, ONE)
-    assert "begun by version 0.1" in finding.message
-    execute(database, f"ALTER SCHEMA pgcutover RENAME TO {plan.own}")
-    assert existing.undo(database, "globex") == []
-    assert existing.undo(database, ONE)
+    assert existing.undo(database, "globex", "third") == []
+    assert existing.undo(database, ONE, "one")
     assert fetch(database, "SELECT count(*) FROM pg_constraint WHERE contype = 'f'") == [(2,)]
     assert fetch(database, f"SELECT (SELECT count(*) FROM {ONE}.parent), (SELECT count(*) FROM globex.parent)") == [
         (0, 3)
     ]
 
 
-# ---------------------------------------------------------------- a migration of version 0.1
+# ---------------------------------------------------------------- a schema that is named by mistake
 
 
-def earlier(make_sqlite: MakeSqlite, database: str) -> Plan:
-    """A migration into a schema whose record that version kept with those of public."""
-    path = make_sqlite(SCHEMA)
-    plan = engine.migrate(path, database, {"schema": ONE}).plan
-    execute(database, f"ALTER SCHEMA {quote(plan.own)} RENAME TO pgcutover")
-    return plan
-
-
-def test_a_migration_that_an_earlier_version_began_is_not_taken_for_none(
-    make_sqlite: MakeSqlite, database: str
-) -> None:
-    plan = earlier(make_sqlite, database)
-    [finding] = preflight(database, ONE)
-    assert "begun by version 0.1 of pg-cutover" in finding.message
-    assert preflight(database, "globex") == []
-    with closing(connect(database, autocommit=True)) as connection:
-        with pytest.raises(Refused, match=r"version 0\.1"):
-            ddl.drop_own(connection, ONE)
+def refused(database: str, plan: Plan, error: type[Exception], said: str) -> None:
+    """Nothing is closed, dropped or made by a plan that leads to another's record, or past its own."""
     with closing(connect(database)) as connection:
         for ask in (
+            lambda: ddl.drop_own(connection, plan.schema, plan.name),
+            lambda: capture.install(connection, plan),
             lambda: close_access(connection, plan),
-            lambda: access.read_access(connection, ONE, plan.name),
-            lambda: ddl.create_tables(connection, plan),
+            lambda: access.read_access(connection, plan.schema, plan.name),
+            lambda: ddl.create_tables(connection, plan, replace=True),
         ):
-            with pytest.raises(Refused, match=r"version 0\.1"):
+            with pytest.raises(error, match=said):
                 ask()
+
+
+def test_a_schema_of_another_is_left_alone(both: Both) -> None:
+    wrong = replace(both.one.plan, schema=OTHER)
+    refused(both.url, wrong, TargetError, "holds the migration other into schema Globex")
+    with closing(connect(both.url)) as connection:
+        assert capture.remove(connection, OTHER, "one") == []
+    assert existing.undo(both.url, OTHER, "one") == []
+    with pytest.raises(TargetError, match="holds the migration other into schema Globex"):
+        engine.copy(both.one.source, both.url, wrong, replace=True)
+    both.one.assert_equal()
+    both.other.assert_equal()
+
+
+def test_a_schema_that_was_another_when_it_began_is_told(both: Both) -> None:
+    moved = replace(both.one.plan, schema="initech")
+    refused(both.url, moved, Refused, "the record of this migration lies in schema pgcutover_for_acme of the database")
+    with closing(connect(both.url)) as connection:
+        for undo in (capture.remove, existing_undo):
+            with pytest.raises(Refused, match="lies in schema pgcutover_for_acme"):
+                undo(connection, "initech", "one")
+    [finding] = preflight(both.url, "initech", "one")
+    assert finding.message.startswith("the record of this migration lies in schema pgcutover_for_acme")
+    both.one.assert_equal()
+
+
+def test_a_migration_that_version_0_1_began_is_not_taken_for_none(make_sqlite: MakeSqlite, database: str) -> None:
+    plan = engine.migrate(make_sqlite(SCHEMA), database, {"schema": ONE}, name="one").plan
+    execute(database, f"ALTER SCHEMA {quote(plan.own)} RENAME TO pgcutover")
+    [finding] = preflight(database, ONE)
+    assert "or version 0.1 began it, which kept all records in pgcutover." in finding.message
+    assert preflight(database, "globex") == []
+    refused(database, plan, Refused, "lies in schema pgcutover of the database")
     assert fetch(database, f"SELECT count(*) FROM {ONE}.parent") == [(3,)]
 
 
@@ -401,7 +425,7 @@ def test_one_is_switched_there_and_back_while_the_other_writes(
 ) -> None:
     tmp_path.chmod(0o755)
     database = postgres.create_database()
-    other = switch(postgres, make_sqlite(SCHEMA), database.url, {"schema": "globex"})
+    other = switch(postgres, make_sqlite(SCHEMA), database.url, {"schema": "globex"}, name="third")
 
     def prepare(source: Path, folder: Path, database: Database) -> Plan:
         return follow_ready(source, folder, database, {"schema": ONE})

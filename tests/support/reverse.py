@@ -111,12 +111,13 @@ def switch(
     ids: str = "keep",
     tables: str = "derive",
     follows: bool = False,
+    name: str = "test",
 ) -> Switched:
     """Move a file to PostgreSQL, make the way back ready, fence the file and let a new role of the application in."""
     if tables == "existing":
-        plan = existing.migrate(path, owner, overrides).plan
+        plan = existing.migrate(path, owner, overrides, name).plan
     else:
-        plan, _ = engine.planned(path, overrides, ids=ids)
+        plan, _ = engine.planned(path, overrides, name, ids)
         # follows: as a cutover does that is followed, from a snapshot with its position in the change log.
         copied = arranged(path, owner, plan) if follows else path
         engine.create(owner, plan)

@@ -12,8 +12,10 @@ from typing import Any
 
 from ..codecs.base import base_type
 from ..errors import Refused
+from ..own import own_schema
 from ..plan.model import Plan, PlanTable
 from ..target.connect import explain, literal, qualified, quote
+from ..target.mine import check_mine, of_another
 
 #: The triggers on the application's tables: this and the event.
 PREFIX = "pgcutover_capture_"
@@ -78,6 +80,7 @@ def install(connection: Any, plan: Plan, check_mode: bool = False) -> list[str]:
     try:
         with connection, connection.cursor() as cursor:
             _check_names(plan)
+            check_mine(cursor, plan.schema, plan.name)
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))
             statements = (
                 [*_tables(plan.own), *_drops(cursor, plan.own), *_creates(plan)] if problems(cursor, plan) else []
@@ -96,11 +99,17 @@ def install(connection: Any, plan: Plan, check_mode: bool = False) -> list[str]:
         raise explain(error, "The way back cannot be made ready in PostgreSQL") from None
 
 
-def remove(connection: Any, own: str, check_mode: bool = False) -> list[str]:
-    """Take the capture out with everything that it has logged; return the statements (to be) run. Raises TargetError."""
+def remove(connection: Any, schema: str, name: str, check_mode: bool = False) -> list[str]:
+    """Take the capture of the migration ``name`` into ``schema`` out with everything that it has logged.
+
+    Returns the statements (to be) run. Raises Refused, TargetError.
+    """
+    own = own_schema(schema)
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))
+            if of_another(cursor, schema, name):
+                return []
             statements = _drops(cursor, own)
             for table in (outbox_of(own), state_of(own)):
                 cursor.execute("SELECT to_regclass(%s)", (table,))

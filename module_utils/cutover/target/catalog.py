@@ -8,9 +8,10 @@ import shutil
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..errors import Finding, Refused
+from ..errors import Finding
 from ..own import is_kept, of_others, own_schema
 from .connect import qualified
+from .mine import elsewhere, of_elsewhere
 
 OLDEST = 150000
 #: Indexes and write-ahead log on top of the rows, as a multiple of the source's size.
@@ -23,7 +24,7 @@ class Server:
 
     may_create: schemas; may_fill: tables in the schema that the plan names (true while that is not there yet).
     tables: what is there beside the migration's own, in that schema alone where the plan names one, because then the database
-    may be shared. earlier: whether an earlier version of pg-cutover began a migration into that schema.
+    may be shared. elsewhere: the schema in which the record of this migration lies, where the plan leads to another.
     """
 
     server_version: str
@@ -36,7 +37,7 @@ class Server:
     may_fill: bool
     read_only: bool
     tables: tuple[str, ...]
-    earlier: bool
+    elsewhere: str
     free_bytes: int | None
     host: str
     port: int
@@ -46,8 +47,11 @@ class Server:
         return asdict(self)
 
 
-def inspect(connection: Any, schema: str = "public") -> Server:
-    """Read the facts; ``schema`` is the plan's. The connection is in autocommit or in a transaction that may be rolled back."""
+def inspect(connection: Any, schema: str = "public", name: str = "") -> Server:
+    """Read the facts. schema: the plan's. name: of the migration, if there is one yet.
+
+    The connection is in autocommit or in a transaction that may be rolled back.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT current_setting('server_version'), current_setting('server_version_num')::int,"
@@ -69,7 +73,7 @@ def inspect(connection: Any, schema: str = "public") -> Server:
         cursor.execute("SELECT nspname FROM pg_namespace")
         others = of_others([name for (name,) in cursor.fetchall()], schema)
         tables = tuple(name for name, of in relations if _counts(of, schema, others))
-        begun = earlier(cursor, schema)
+        found = elsewhere(cursor, schema, name) if name else ""
         cursor.execute(
             "SELECT CASE WHEN pg_has_role(current_user, 'pg_read_all_settings', 'MEMBER')"
             " THEN current_setting('data_directory', true) END"
@@ -95,7 +99,7 @@ def inspect(connection: Any, schema: str = "public") -> Server:
         bool(may_fill),
         bool(recovery),
         tables,
-        begun,
+        found,
         free,
         parameters.get("host", "") or "localhost",
         int(parameters.get("port", 5432)),
@@ -107,40 +111,6 @@ def _counts(of: str, schema: str, others: frozenset[str]) -> bool:
     if schema != "public":
         return of == schema
     return of != own_schema(schema) and not is_kept(of, schema) and of not in others
-
-
-def earlier(cursor: Any, schema: str) -> bool:
-    """Whether version 0.1 began a migration into a schema: it kept the record of all schemas in that of ``public``."""
-    if schema == "public":
-        return False
-    # By the catalog: to_regclass fails in a schema that another role's migration keeps to itself.
-    cursor.execute(
-        "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s"
-        " AND c.relname IN ('tables', 'loaded') AND has_schema_privilege(n.oid, 'USAGE')"
-        " AND has_table_privilege(c.oid, 'SELECT')",
-        (own_schema("public"),),
-    )
-    for (name,) in cursor.fetchall():
-        record = qualified(own_schema("public"), name)
-        cursor.execute(f"SELECT EXISTS (SELECT FROM {record} WHERE schema_name = %s)", (schema,))
-        if cursor.fetchone()[0]:
-            return True
-    return False
-
-
-def check_earlier(cursor: Any, schema: str) -> None:
-    """Raise Refused where that version's migration would be taken for one that does not exist."""
-    if earlier(cursor, schema):
-        raise Refused(of_earlier(schema))
-
-
-def of_earlier(schema: str) -> str:
-    """The message that refuses to go on with it."""
-    return (
-        f"a migration into schema {schema} was begun by version 0.1 of pg-cutover, which kept its record in schema "
-        f"{own_schema('public')}; this version keeps it in {own_schema(schema)} and would not find it. Go on, back or finalize "
-        "with the version that began it."
-    )
 
 
 def own_tables(connection: Any, own: str) -> tuple[str, ...]:
@@ -204,10 +174,10 @@ def findings(server: Server, own: tuple[str, ...], source_bytes: int, empty: boo
                 "role the owner of the database.",
             )
         )
-    if server.earlier:
-        found.append(Finding("error", of_earlier(server.schema)))
+    if server.elsewhere:
+        found.append(Finding("error", of_elsewhere(server.elsewhere, server.schema)))
     foreign = [table for table in server.tables if table not in own]
-    if foreign and empty and not server.earlier:
+    if foreign and empty and not server.elsewhere:
         shown = ", ".join(foreign[:5]) + (f" and {len(foreign) - 5} more" if len(foreign) > 5 else "")
         found.append(
             Finding(
