@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 from urllib.parse import parse_qsl
+from urllib.parse import quote as encoded
 
 from ..errors import Finding, TargetError
 from . import pooler
@@ -80,12 +81,13 @@ def findings(connection: Any, url: str, user: str, schema: str) -> Iterator[Find
             "take that from it. Give the application a role of its own.",
         )
     if used != schema:
+        plain = schema if re.fullmatch("[a-z_][a-z0-9_]*", schema) else quote(schema)
         yield Finding(
             "warning",
             f"the application will not find its tables: its sessions look in {f'schema {used}' if used else 'no schema'} first "
             f"(search_path {path or default}), and the plan's are in schema {schema}. ALTER ROLE {quote(user)} IN DATABASE "
             f"{quote(database)} SET search_path TO {quote(schema)}; or name the schema in cutover_application_url: "
-            f"?schema={schema} for Prisma, ?options=-csearch_path%3D{schema} for most others.",
+            f"?schema={encoded(schema)} for Prisma, ?options=-csearch_path%3D{encoded(plain)} for most others.",
         )
     if shared:
         yield Finding(
