@@ -142,7 +142,10 @@ class ActionModule(ActionBase):
 
         name = str(read("cutover_name"))
         provider = str(read("cutover_provider", "native"))
+        rehearsal = boolean(read("cutover_rehearsal", False), strict=False)
         url = str(read("cutover_target_url") or os.environ.get("CUTOVER_TARGET_URL", ""))
+        if rehearsal:
+            url = str(read("cutover_rehearsal_url") or os.environ.get("CUTOVER_REHEARSAL_URL", ""))
         groups = self._vars["groups"]
         alone = self._playbook == "migrate.yml" or (
             self._playbook in tenants.ALONE and url and not groups.get("postgres") and not groups.get("app")
@@ -155,13 +158,38 @@ class ActionModule(ActionBase):
             "cutover_state_dir": str(read("cutover_state_dir")),
             "cutover_secrets_dir": str(read("cutover_secrets_dir")),
             "cutover_report_dir": str(read("cutover_report_dir", "reports")),
-            "rehearsal": boolean(read("cutover_rehearsal", False), strict=False),
+            "rehearsal": rehearsal,
             # Where several may stand on one host. An instance of RDS is each tenant's own, and none waits for another's.
             "provider": "" if by_url or provider == "rds" else provider,
             "database": (tenants.place(url) if url else ()) if by_url else (provider, name.replace("-", "_")),
+            # Whether the database is there already, so that several may share it, each in its schema.
+            "given": by_url,
+            "schema": self._schema(variables),
+            "application_role": tenants.user(str(read("cutover_application_url"))) or f"{name.replace('-', '_')}_app",
+            **self._look_up(tenant),
             "servers": self._servers(tenant) if self._playbook in tenants.SERVERS else [],
             "alone": [] if by_url else self._alone(tenant, provider, read),
         }
+
+    def _schema(self, variables: dict[str, Any]) -> str:
+        """The schema that the plan names. Nothing else of the overrides is resolved here: that may need facts of a run."""
+        given = variables.get("cutover_plan_overrides")
+        if isinstance(given, dict):
+            return str(self._template({**variables, "__schema": given.get("schema", "public")}, "__schema", ""))
+        return tenants.schema(self._template(variables, "cutover_plan_overrides", {}))
+
+    def _look_up(self, tenant: tenants.Tenant) -> dict[str, str]:
+        """With what PgBouncer looks up passwords in the database, where that may be set up there."""
+        seen = self._seen(tenant)
+        for host in self._vars["groups"].get("pgbouncer") or []:
+            variables = self._variables(host, tenant)
+            managed = boolean(self._template(variables, "pgbouncer_manage_auth_function", True), strict=False)
+            if host in seen and managed and self._template(variables, "pgbouncer_auth_method", "auto") != "file":
+                return {
+                    "pgbouncer_auth_user": str(self._template(variables, "pgbouncer_auth_user", "pgbouncer_auth")),
+                    "pgbouncer_auth_schema": str(self._template(variables, "pgbouncer_auth_schema", "pgbouncer")),
+                }
+        return {}
 
     def _servers(self, tenant: tenants.Tenant) -> list[tuple[str, str, str]]:
         """(variable, host, value) of what there is once on a host."""

@@ -78,7 +78,7 @@ def _measure(server: Cluster, name: str, path: Path, sql: str, size: int, repeat
     engine.create(url, plan)
     engine.copy(snapshot, url, plan)
     engine.finish(snapshot, url, plan)
-    began(path, snapshot, url)
+    began(path, snapshot, url, plan)
     chance = random.Random(2)
     steps = Steps(str(path), plan)
     with (

@@ -33,6 +33,10 @@ options:
     description: The owner's URL of the target.
     type: str
     required: true
+  schema:
+    description: The schema of the application's tables. Where the migration keeps its own follows from it.
+    type: str
+    default: public
   role:
     description: The application's role. Needed when I(state) is open or readers.
     type: str
@@ -73,7 +77,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.cutover.access import admit_readers, close_access, open_access, read_access
 from ansible.module_utils.cutover.target.connect import connect
-from ansible.module_utils.cutover_module import TARGET, plan_of, run
+from ansible.module_utils.cutover_module import SCHEMA, TARGET, plan_of, run
 
 
 def main() -> None:
@@ -81,6 +85,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **TARGET,
+            **SCHEMA,
             "plan": {"type": "dict"},
             "name": {"type": "str"},
             "state": {"type": "str", "choices": ["open", "closed", "readers", "read"], "required": True},
@@ -100,7 +105,7 @@ def main() -> None:
         connection = connect(params["target_url"])
         try:
             if params["state"] == "read":
-                return {**read_access(connection, params["name"]), "changed": False}
+                return {**read_access(connection, params["schema"], params["name"]), "changed": False}
             if params["state"] == "readers":
                 queries = admit_readers(connection, plan_of(module), params["role"], module.check_mode)
             elif params["state"] == "open":

@@ -90,7 +90,7 @@ from ansible.module_utils.cutover.errors import CutoverError
 from ansible.module_utils.cutover.target import capabilities, catalog
 from ansible.module_utils.cutover.target.connect import connect
 from ansible.module_utils.cutover.target.limits import use_of
-from ansible.module_utils.cutover_module import TARGET, USE, run, workers_of
+from ansible.module_utils.cutover_module import SCHEMA, TARGET, USE, run, workers_of
 
 
 def main() -> None:
@@ -99,7 +99,7 @@ def main() -> None:
         argument_spec={
             **TARGET,
             **USE,
-            "schema": {"type": "str", "default": "public"},
+            **SCHEMA,
             "workers": {"type": "int", "default": 0},
         },
         supports_check_mode=True,
@@ -108,7 +108,7 @@ def main() -> None:
 
     def work() -> dict[str, Any]:
         use = use_of({**params, "workers": workers_of(module)})
-        able, found = capabilities.look(params["target_url"], use)
+        able, found = capabilities.look(params["target_url"], use, params["schema"])
         if able:
             with closing(connect(params["target_url"], autocommit=True)) as connection:
                 server = catalog.inspect(connection, params["schema"])

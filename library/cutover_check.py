@@ -153,7 +153,7 @@ ONLINE = {
 
 
 def _target(url: str, plan: Plan, source_path: str | None, use: Use) -> tuple[dict[str, Any], list[Finding]]:
-    able, told = capabilities.look(url, use)
+    able, told = capabilities.look(url, use, plan.schema)
     if not able:
         return {}, told
     try:
@@ -161,8 +161,8 @@ def _target(url: str, plan: Plan, source_path: str | None, use: Use) -> tuple[di
     except TargetError as error:
         return {}, [*told, Finding("error", error.message)]
     try:
-        server = catalog.inspect(connection, plan.schema)
-        own = catalog.own_tables(connection)
+        server = catalog.inspect(connection, plan.schema, plan.name)
+        own = catalog.own_tables(connection, plan.own)
         found = catalog.findings(server, own, plan.source["size_bytes"], empty=plan.mode != "existing")
         if source_path is not None and plan.mode == "existing":
             found += check_kept(source_path, connection, plan)

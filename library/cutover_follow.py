@@ -94,7 +94,7 @@ from ansible.module_utils.cutover_module import LONG, PLAN, SOURCE, TARGET, plan
 _LONG_SECONDS = 7 * 24 * 3600.0
 
 
-def _begin(module: AnsibleModule) -> bool:
+def _begin(module: AnsibleModule, plan: Plan) -> bool:
     """Note the position of the copy in PostgreSQL; whether that changed anything."""
     with closing(open_readonly(module.params["source_path"])) as copy:
         capture = install.inspect(copy)
@@ -107,11 +107,11 @@ def _begin(module: AnsibleModule) -> bool:
     target = connect(module.params["target_url"])
     try:
         with target, target.cursor() as cursor:
-            stands = position.read(cursor)
+            stands = position.read(cursor, plan.own)
             if stands is not None and (stands.capture_id, stands.position) == (capture.id, reached):
                 return False
             if not module.check_mode:
-                position.begin(cursor, capture.id, reached)
+                position.begin(cursor, plan.own, capture.id, reached)
     except target.Error as error:
         raise explain(error, "The position cannot be noted") from None
     finally:
@@ -125,12 +125,12 @@ def _catch_up(path: str, url: str, plan: Plan) -> int:
         target = connect(url)
         try:
             with target, target.cursor() as cursor:
-                before = position.read(cursor)
+                before = position.read(cursor, plan.own)
             steps.catch_up(path, plan, source, target, 1, _LONG_SECONDS)
             with target, target.cursor() as cursor:
-                after = position.read(cursor)
+                after = position.read(cursor, plan.own)
                 # The comparison that comes next finds whatever they have spoilt.
-                reverse_changes.forget_strays(cursor)
+                reverse_changes.forget_strays(cursor, plan.own)
         except target.Error as error:
             raise explain(error, "The changes cannot be applied") from None
         finally:
@@ -143,7 +143,7 @@ def _look(module: AnsibleModule, plan: Plan) -> dict[str, Any]:
     target = connect(module.params["target_url"])
     try:
         with target, target.cursor() as cursor:
-            stands = position.read(cursor)
+            stands = position.read(cursor, plan.own)
     except target.Error as error:
         raise explain(error, "The position cannot be read") from None
     finally:
@@ -179,7 +179,7 @@ def main() -> None:
         plan = plan_of(module)
         changed, applied = False, 0
         if module.params["state"] == "begin":
-            changed = _begin(module)
+            changed = _begin(module, plan)
         elif module.params["state"] == "caught_up" and not module.check_mode:
             applied = _catch_up(module.params["source_path"], module.params["target_url"], plan)
             changed = applied > 0

@@ -50,6 +50,10 @@ options:
   target_url:
     description: The owner's URL of the target, for the copy of the journal there. Without it there is none.
     type: str
+  schema:
+    description: The schema of the application's tables. Where the migration keeps its own follows from it.
+    type: str
+    default: public
   retention_days:
     description: Days for which the way back is kept after the cutover.
     type: int
@@ -110,7 +114,7 @@ from ansible.module_utils.cutover.journal import Journal, make_state_dir, state_
 from ansible.module_utils.cutover.lock import RunLock
 from ansible.module_utils.cutover.stage import check_allowed, status
 from ansible.module_utils.cutover.target.connect import connect
-from ansible.module_utils.cutover_module import STATE, run
+from ansible.module_utils.cutover_module import SCHEMA, STATE, run
 
 
 def _mirror(module: AnsibleModule, journal: Journal) -> None:
@@ -124,7 +128,7 @@ def _mirror(module: AnsibleModule, journal: Journal) -> None:
         module.warn(f"The journal could not be copied to PostgreSQL: {error.message}")
         return
     try:
-        journal.mirror(connection)
+        journal.mirror(connection, module.params["schema"], module.params["name"])
     except connection.Error as error:
         module.warn(f"The journal could not be copied to PostgreSQL: {error}")
     finally:
@@ -154,6 +158,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **STATE,
+            **SCHEMA,
             "action": {"type": "str", "choices": ["begin", "phase", "end", "read"], "required": True},
             "run": {"type": "str"},
             "playbook": {"type": "str", "default": "ansible-playbook"},

@@ -27,6 +27,13 @@ options:
     description: The owner's URL of the target.
     type: str
     required: true
+  schema:
+    description: The schema of the application's tables. Where the migration keeps its own follows from it.
+    type: str
+    default: public
+  name:
+    description: The name of the migration. Needed when I(state=absent).
+    type: str
 attributes:
   check_mode:
     description: Returns the statements without running them.
@@ -54,7 +61,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.cutover.reverse import capture
 from ansible.module_utils.cutover.target.connect import connect
-from ansible.module_utils.cutover_module import TARGET, plan_of, run
+from ansible.module_utils.cutover_module import SCHEMA, TARGET, plan_of, run
 
 
 def main() -> None:
@@ -62,10 +69,12 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **TARGET,
+            **SCHEMA,
+            "name": {"type": "str"},
             "plan": {"type": "dict"},
             "state": {"type": "str", "choices": ["present", "absent"], "required": True},
         },
-        required_if=[("state", "present", ["plan"])],
+        required_if=[("state", "present", ["plan"]), ("state", "absent", ["name"])],
         supports_check_mode=True,
     )
 
@@ -75,7 +84,7 @@ def main() -> None:
             if module.params["state"] == "present":
                 queries = capture.install(connection, plan_of(module), module.check_mode)
             else:
-                queries = capture.remove(connection, module.check_mode)
+                queries = capture.remove(connection, module.params["schema"], module.params["name"], module.check_mode)
         finally:
             connection.close()
         return {"queries": queries, "changed": bool(queries)}

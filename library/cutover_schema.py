@@ -33,6 +33,15 @@ options:
     description: The owner's URL of the target.
     type: str
     required: true
+  schema:
+    description: >-
+      The schema of the application's tables. Where the migration keeps its own follows from it.
+      Read where there is no O(plan), which has it.
+    type: str
+    default: public
+  name:
+    description: The name of the migration. Needed when O(phase=restored).
+    type: str
   source_path:
     description: The SQLite file that was copied. C(finish) reads the values of its sequences.
     type: path
@@ -88,7 +97,7 @@ from ansible.module_utils.cutover.finish import finish
 from ansible.module_utils.cutover.source.connect import open_readonly
 from ansible.module_utils.cutover.source.describe import describe
 from ansible.module_utils.cutover.target.connect import connect
-from ansible.module_utils.cutover_module import TARGET, plan_of, run, workers_of
+from ansible.module_utils.cutover_module import SCHEMA, TARGET, plan_of, run, workers_of
 
 
 def _connect(params: dict[str, Any]) -> Any:
@@ -108,6 +117,8 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **TARGET,
+            **SCHEMA,
+            "name": {"type": "str"},
             "plan": {"type": "dict"},
             "phase": {"type": "str", "choices": ["tables", "finish", "restored", "dropped"], "required": True},
             "source_path": {"type": "path"},
@@ -119,6 +130,7 @@ def main() -> None:
         required_if=[
             ("phase", "tables", ["plan"]),
             ("phase", "finish", ["plan", "source_path"]),
+            ("phase", "restored", ["name"]),
             ("phase", "dropped", ["plan"]),
         ],
         supports_check_mode=True,
@@ -129,7 +141,7 @@ def main() -> None:
         plan = plan_of(module) if params["plan"] else None
         with watched(params["captured_path"]), contextlib.closing(_connect(params)) as connection:
             if plan is None:
-                queries = existing.undo(connection, module.check_mode)
+                queries = existing.undo(connection, params["schema"], params["name"], module.check_mode)
             elif params["phase"] == "tables" and plan.mode == "existing":
                 queries = existing.prepare(connection, plan, params["replace"], module.check_mode)
             elif params["phase"] == "tables":
@@ -144,7 +156,7 @@ def main() -> None:
                     workers=workers_of(module),
                 )
             else:
-                queries = ddl.drop_own(connection, module.check_mode, params["quarantined"])
+                queries = ddl.drop_own(connection, plan.schema, plan.name, module.check_mode, params["quarantined"])
         return {"queries": queries, "changed": bool(queries)}
 
     run(module, work)

@@ -51,14 +51,12 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.cutover.target.connect import connect, explain
 from ansible.module_utils.cutover.target.describe import describe
-from ansible.module_utils.cutover_module import TARGET, run
+from ansible.module_utils.cutover_module import SCHEMA, TARGET, run
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={**TARGET, "schema": {"type": "str", "default": "public"}}, supports_check_mode=True
-    )
+    module = AnsibleModule(argument_spec={**TARGET, **SCHEMA}, supports_check_mode=True)
     params = module.params
 
     def work() -> dict[str, Any]:

@@ -17,6 +17,8 @@ TARGET = {"target_url": {"type": "str", "required": True, "no_log": True}}
 PLAN = {"plan": {"type": "dict", "required": True}}
 STATE = {"name": {"type": "str", "required": True}, "state_dir": {"type": "path"}}
 #: What the run wants of the target: see target.capabilities.Use.
+#: Of the application's tables in the target: where the migration keeps its own follows from it.
+SCHEMA = {"schema": {"type": "str", "default": "public"}}
 USE = {
     "online": {"type": "bool", "default": False},
     "application": {"type": "int", "default": 0},

@@ -7,12 +7,12 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from .ddl import OWN
 from .errors import CutoverError
+from .own import own_schema
 from .plan.model import Plan
 from .switch import record
-from .target.catalog import OWN_SCHEMA
 from .target.connect import explain, qualified, quote
+from .target.mine import check_mine
 
 _WRITES = "INSERT, UPDATE, DELETE"
 _LOCK_TIMEOUT = "10s"
@@ -26,13 +26,17 @@ class Opening:
     sql: str
 
 
+def _noted(own: str) -> str:
+    return qualified(own, "migration")
+
+
 def open_access(connection: Any, plan: Plan, role: str, check_mode: bool = False) -> list[str]:
     """Let ``role`` read and write the plan's tables and note that the database is in use; return the statements."""
     try:
         with connection, connection.cursor() as cursor:
             statements = _reading(cursor, plan, role) + _writing(cursor, plan, role)
             cursor.execute(
-                f"SELECT in_use_since IS NOT NULL AND application_role = %s FROM {OWN}.migration WHERE name = %s",
+                f"SELECT in_use_since IS NOT NULL AND application_role = %s FROM {_noted(plan.own)} WHERE name = %s",
                 (role, plan.name),
             )
             row = cursor.fetchone()
@@ -90,7 +94,7 @@ def closing_lock(cursor: Any, plan: Plan) -> str:
 def closing(cursor: Any, plan: Plan, role: str) -> list[str]:
     """The statements that take the right to write from ``role`` and note that the database is no longer in use."""
     noted: str = cursor.mogrify(
-        f"UPDATE {OWN}.migration SET in_use_since = NULL, application_role = NULL WHERE name = %s", (plan.name,)
+        f"UPDATE {_noted(plan.own)} SET in_use_since = NULL, application_role = NULL WHERE name = %s", (plan.name,)
     ).decode()
     return [f"REVOKE {_WRITES} ON {_tables(cursor, plan)} FROM {quote(role)}", noted]
 
@@ -131,10 +135,10 @@ def _may_read(cursor: Any, plan: Plan, role: str) -> bool:
 
 def _in_use(cursor: Any, plan: Plan, role: str) -> str:
     noted: bytes = cursor.mogrify(
-        f"UPDATE {OWN}.migration SET in_use_since = coalesce(in_use_since, now() AT TIME ZONE 'UTC'),"
+        f"UPDATE {_noted(plan.own)} SET in_use_since = coalesce(in_use_since, now() AT TIME ZONE 'UTC'),"
         # What was counted at the first opening stays: a rollback that was called off opens once more.
         " application_role = %s, written = coalesce(written, %s), was_in_use = true WHERE name = %s",
-        (role, json.dumps(_written(cursor)), plan.name),
+        (role, json.dumps(_written(cursor, plan.own)), plan.name),
     )
     return noted.decode()
 
@@ -157,28 +161,29 @@ def close_access(connection: Any, plan: Plan, check_mode: bool = False) -> list[
                 cursor.execute("SELECT set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))
                 for statement in (*statements, noted):
                     cursor.execute(statement)
-                record.closed(cursor, plan.name)
+                record.closed(cursor, plan.own, plan.name)
     except connection.Error as error:
         raise explain(error, "PostgreSQL cannot be closed to writes of the application") from None
     return statements
 
 
-def read_access(connection: Any, name: str) -> dict[str, Any]:
-    """{in_use_since: text, writes: [{table, writes}]} by PostgreSQL's statistics, which lag by about a second.
+def read_access(connection: Any, schema: str, name: str) -> dict[str, Any]:
+    """Of the tables in ``schema``: {in_use_since: text, writes: [{table, writes}]} by PostgreSQL's statistics, which lag by
+    about a second.
 
     writes is None when the statistics do not go back to the switch: a crash of the server empties them.
     """
+    own = own_schema(schema)
     try:
         with connection, connection.cursor() as cursor:
-            cursor.execute("SELECT to_regclass(%s)", (f"{OWN}.migration",))
-            if cursor.fetchone()[0] is None:
+            if not check_mine(cursor, schema, name):
                 return {"in_use_since": "", "writes": []}
-            cursor.execute(f"SELECT in_use_since, written FROM {OWN}.migration WHERE name = %s", (name,))
+            cursor.execute(f"SELECT in_use_since, written FROM {_noted(own)} WHERE name = %s", (name,))
             row = cursor.fetchone()
             if row is None or row[0] is None:
                 return {"in_use_since": "", "writes": []}
             before: dict[str, int] = row[1] or {}
-            now = _written(cursor)
+            now = _written(cursor, own)
     except connection.Error as error:
         raise explain(error, "PostgreSQL does not tell what was written") from None
     counted = {table: count - before.get(table, 0) for table, count in sorted(now.items())}
@@ -189,26 +194,29 @@ def read_access(connection: Any, name: str) -> dict[str, Any]:
     }
 
 
-def _written(cursor: Any) -> dict[str, int]:
+def _written(cursor: Any, own: str) -> dict[str, int]:
     """Rows ever inserted, updated and deleted in each of the migration's tables, by the server's statistics."""
-    cursor.execute("SELECT to_regclass(%s)", (f"{OWN}.loaded",))
-    loaded = f" UNION SELECT schema_name, table_name FROM {OWN}.loaded" if cursor.fetchone()[0] is not None else ""
+    cursor.execute("SELECT to_regclass(%s)", (qualified(own, "loaded"),))
+    loaded = (
+        f" UNION SELECT schema_name, table_name FROM {qualified(own, 'loaded')}"
+        if cursor.fetchone()[0] is not None
+        else ""
+    )
     cursor.execute(
         "SELECT t.table_name, n_tup_ins + n_tup_upd + n_tup_del FROM pg_stat_user_tables s"
-        f" JOIN (SELECT schema_name, table_name FROM {OWN}.tables{loaded}) t"
+        f" JOIN (SELECT schema_name, table_name FROM {qualified(own, 'tables')}{loaded}) t"
         " ON t.schema_name = s.schemaname AND t.table_name = s.relname WHERE t.schema_name <> %s",
-        (OWN_SCHEMA,),
+        (own,),
     )
     return {table: int(count) for table, count in cursor.fetchall()}
 
 
 def role_in_use(cursor: Any, plan: Plan) -> str | None:
     """The application's role while the database is in use, else None."""
-    cursor.execute("SELECT to_regclass(%s)", (f"{OWN}.migration",))
-    if cursor.fetchone()[0] is None:
+    if not check_mine(cursor, plan.schema, plan.name):
         return None
     cursor.execute(
-        f"SELECT application_role FROM {OWN}.migration WHERE name = %s AND in_use_since IS NOT NULL",
+        f"SELECT application_role FROM {_noted(plan.own)} WHERE name = %s AND in_use_since IS NOT NULL",
         (plan.name,),
     )
     row = cursor.fetchone()

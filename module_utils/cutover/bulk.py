@@ -18,11 +18,9 @@ from .progress import Progress
 from .ranges import Range, Rows, dump, explained, load, plan_ranges, select
 from .source.connect import open_readonly
 from .structure import check_structure
-from .target.catalog import OWN_SCHEMA
 from .target.connect import connect, explain, quote
+from .target.mine import check_mine
 from .workers import run
-
-_OWN = quote(OWN_SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -88,18 +86,19 @@ def _prepare(
     target = connect(target_url)
     try:
         with target, target.cursor() as cursor:
-            ddl.check_not_in_use(cursor)
-            cursor.execute(f"LOCK TABLE {_OWN}.copy IN EXCLUSIVE MODE")
-            cursor.execute(f"SELECT position, plan FROM {_OWN}.copy")
+            check_mine(cursor, plan.schema, plan.name)
+            ddl.check_not_in_use(cursor, plan.own)
+            cursor.execute(f"LOCK TABLE {quote(plan.own)}.copy IN EXCLUSIVE MODE")
+            cursor.execute(f"SELECT position, plan FROM {quote(plan.own)}.copy")
             row = cursor.fetchone()
             if row == (position, plan.fingerprint()):
-                cursor.execute(f"SELECT table_name, number, low, high FROM {_OWN}.ranges WHERE rows IS NULL")
+                cursor.execute(f"SELECT table_name, number, low, high FROM {quote(plan.own)}.ranges WHERE rows IS NULL")
                 left = [Range(name, number, load(low), load(high)) for name, number, low, high in cursor.fetchall()]
                 if left and plan.mode == "existing":
                     existing.check_structure(cursor, plan)
                 if left or not start_over:
                     return _sorted(plan, left), True
-            ddl.check_replaceable(cursor, replace)
+            ddl.check_replaceable(cursor, plan.own, replace)
             if plan.mode == "existing":
                 existing.begin(cursor, plan)
             else:
@@ -107,10 +106,12 @@ def _prepare(
                 for statement in ddl.replace_tables(cursor, plan):
                     cursor.execute(statement)
                 ddl.record_tables(cursor, plan)
-            cursor.execute(f"INSERT INTO {_OWN}.copy (position, plan) VALUES (%s, %s)", (position, plan.fingerprint()))
+            cursor.execute(
+                f"INSERT INTO {quote(plan.own)}.copy (position, plan) VALUES (%s, %s)", (position, plan.fingerprint())
+            )
             pieces = [piece for table in plan.tables for piece in plan_ranges(source, table)]
             cursor.executemany(
-                f"INSERT INTO {_OWN}.ranges (table_name, number, low, high) VALUES (%s, %s, %s, %s)",
+                f"INSERT INTO {quote(plan.own)}.ranges (table_name, number, low, high) VALUES (%s, %s, %s, %s)",
                 [(piece.table, piece.number, dump(piece.low), dump(piece.high)) for piece in pieces],
             )
         return _sorted(plan, pieces), False
@@ -158,7 +159,7 @@ def _worker(source_path: str, target_url: str, plan: Plan) -> Callable[[Range], 
             with target, target.cursor() as cursor:
                 # An orphan of a killed run may still be committing this range: its row lock makes us wait and see.
                 cursor.execute(
-                    f"SELECT rows IS NULL FROM {_OWN}.ranges WHERE table_name = %s AND number = %s FOR UPDATE",
+                    f"SELECT rows IS NULL FROM {quote(plan.own)}.ranges WHERE table_name = %s AND number = %s FOR UPDATE",
                     (piece.table, piece.number),
                 )
                 record = cursor.fetchone()
@@ -171,15 +172,15 @@ def _worker(source_path: str, target_url: str, plan: Plan) -> Callable[[Range], 
                     fields.fill(keys)
                 with existing.receiver(cursor, plan, table, columns) as receiver:
                     cursor.copy_expert(f"COPY {receiver} ({columns}) FROM STDIN WITH (FORMAT binary)", stream)
-                quarantine.copy(cursor, table, aside)
+                quarantine.copy(cursor, plan.own, table, aside)
                 if table.uuid_key is not None:
-                    idmap.copy(cursor, table, keys, fields)
+                    idmap.copy(cursor, plan.own, table, keys, fields)
                     # No other range has these keys; a worker keeps the packers of all its tables.
                     fields.clear()
                 seconds = time.monotonic() - began
                 rules = {place: count - before[place] for place, count in packer.touched.items()}
                 cursor.execute(
-                    f"UPDATE {_OWN}.ranges SET rows = %s, bytes = %s, seconds = %s, rules = %s"
+                    f"UPDATE {quote(plan.own)}.ranges SET rows = %s, bytes = %s, seconds = %s, rules = %s"
                     " WHERE table_name = %s AND number = %s",
                     (
                         stream.rows,
@@ -222,15 +223,15 @@ def _summary(target_url: str, plan: Plan) -> dict[str, Any]:
         with target.cursor() as cursor:
             cursor.execute(
                 f"SELECT table_name, coalesce(sum(rows), 0)::bigint, coalesce(sum(bytes), 0)::bigint,"
-                f" coalesce(sum(seconds), 0) FROM {_OWN}.ranges GROUP BY 1"
+                f" coalesce(sum(seconds), 0) FROM {quote(plan.own)}.ranges GROUP BY 1"
             )
             tables = {n: {"rows": r, "bytes": b, "seconds": round(s, 3)} for n, r, b, s in cursor.fetchall()}
             cursor.execute(
                 "SELECT table_name, touched->>0, touched->>1, sum((touched->>2)::bigint)::bigint"
-                f" FROM {_OWN}.ranges, jsonb_array_elements(rules) AS touched GROUP BY 1, 2, 3"
+                f" FROM {quote(plan.own)}.ranges, jsonb_array_elements(rules) AS touched GROUP BY 1, 2, 3"
             )
             touched = {tuple(place): count for *place, count in cursor.fetchall()}
-            aside = quarantine.summary(cursor, plan.tables)
+            aside = quarantine.summary(cursor, plan.own, plan.tables)
     finally:
         target.close()
     rules = [

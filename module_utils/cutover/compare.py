@@ -191,7 +191,7 @@ class Tally:
         # Workers end in any order; differences are told in that of the key.
         for number in sorted(self._merged):
             self._counts.add(self._merged[number])
-        self._settle_aside(source, target)
+        self._settle_aside(source, target, plan.own)
         mine, theirs = self._buckets["source"], self._buckets["target"]
         differing = [b for b in sorted({*mine, *theirs}) if mine.get(b) != theirs.get(b)]
         group: list[int] = []
@@ -206,11 +206,11 @@ class Tally:
             group.append(bucket)
             size += rows
 
-    def _settle_aside(self, source: Any, target: Any) -> None:
+    def _settle_aside(self, source: Any, target: Any, own: str) -> None:
         with target.cursor() as cursor:
-            if count_held(cursor, self._table) == self._aside:
+            if count_held(cursor, own, self._table) == self._aside:
                 return
-            missing, extra = unequal(source, cursor, self._table)
+            missing, extra = unequal(source, cursor, own, self._table)
         found = Counts(0, len(missing), len(extra), [])
         rows = [(key, "in quarantine", "missing") for key in missing] + [
             (key, "missing", "in quarantine") for key in extra

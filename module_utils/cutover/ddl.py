@@ -6,42 +6,42 @@ from __future__ import annotations
 from typing import Any
 
 from . import idmap
-from .errors import Refused, TargetError
+from .errors import Refused
 from .follow import position
+from .own import is_kept, kept_prefix, own_schema, quarantine_prefix
 from .plan.model import Plan, PlanCheck, PlanColumn, PlanForeignKey, PlanIndex, PlanTable
-from .target.catalog import KEPT_PREFIX, OWN_SCHEMA
 from .target.connect import explain, qualified, quote
+from .target.mine import check_mine
 
-OWN = quote(OWN_SCHEMA)
-#: Schemas of this name and a number keep what was in quarantine when the migration was finalized.
-QUARANTINE_PREFIX = "pgcutover_quarantine_"
 
-#: The migration's own tables. Only the owner's role can read them.
-OWN_TABLES: tuple[str, ...] = (
-    f"CREATE SCHEMA IF NOT EXISTS {OWN}",
-    f"REVOKE ALL ON SCHEMA {OWN} FROM PUBLIC",
-    f"CREATE TABLE IF NOT EXISTS {OWN}.tables (schema_name text, table_name text, PRIMARY KEY (schema_name, table_name))",
-    (
-        f"CREATE TABLE IF NOT EXISTS {OWN}.migration (name text PRIMARY KEY, plan text NOT NULL,"
-        " in_use_since timestamp, application_role text, written jsonb,"
-        " was_in_use boolean NOT NULL DEFAULT false)"
-    ),
-    f"CREATE TABLE IF NOT EXISTS {OWN}.journal (seq bigint PRIMARY KEY, entry jsonb NOT NULL)",
-    (
-        f"CREATE TABLE IF NOT EXISTS {OWN}.copy (one boolean PRIMARY KEY DEFAULT true CHECK (one),"
-        " position text NOT NULL, plan text NOT NULL)"
-    ),
-    (
-        f"CREATE TABLE IF NOT EXISTS {OWN}.ranges (table_name text, number int, low text, high text, rows bigint,"
-        " bytes bigint, seconds double precision, rules jsonb, PRIMARY KEY (table_name, number))"
-    ),
-    (
-        f"CREATE TABLE IF NOT EXISTS {OWN}.quarantine (table_name text NOT NULL, key text NOT NULL, rowid bigint,"
-        " reasons jsonb NOT NULL, stored jsonb NOT NULL)"
-    ),
-    idmap.CREATE_ORPHANS,
-    position.CREATE,
-)
+def own_tables(own: str) -> list[str]:
+    """The statements that make the migration's own tables, in the schema ``own``. Only the owner's role can read them."""
+    o = quote(own)
+    return [
+        f"CREATE SCHEMA IF NOT EXISTS {o}",
+        f"REVOKE ALL ON SCHEMA {o} FROM PUBLIC",
+        f"CREATE TABLE IF NOT EXISTS {o}.tables (schema_name text, table_name text, PRIMARY KEY (schema_name, table_name))",
+        (
+            f"CREATE TABLE IF NOT EXISTS {o}.migration (name text PRIMARY KEY, plan text NOT NULL,"
+            " in_use_since timestamp, application_role text, written jsonb,"
+            " was_in_use boolean NOT NULL DEFAULT false)"
+        ),
+        f"CREATE TABLE IF NOT EXISTS {o}.journal (seq bigint PRIMARY KEY, entry jsonb NOT NULL)",
+        (
+            f"CREATE TABLE IF NOT EXISTS {o}.copy (one boolean PRIMARY KEY DEFAULT true CHECK (one),"
+            " position text NOT NULL, plan text NOT NULL)"
+        ),
+        (
+            f"CREATE TABLE IF NOT EXISTS {o}.ranges (table_name text, number int, low text, high text, rows bigint,"
+            " bytes bigint, seconds double precision, rules jsonb, PRIMARY KEY (table_name, number))"
+        ),
+        (
+            f"CREATE TABLE IF NOT EXISTS {o}.quarantine (table_name text NOT NULL, key text NOT NULL, rowid bigint,"
+            " reasons jsonb NOT NULL, stored jsonb NOT NULL)"
+        ),
+        idmap.create_orphans(own),
+        position.create(own),
+    ]
 
 
 def create_table(plan: Plan, table: PlanTable) -> str:
@@ -143,14 +143,14 @@ def create_tables(connection: Any, plan: Plan, replace: bool = False, check_mode
         raise Refused("the plan is for tables that exist; they are not created.")
     try:
         with connection, connection.cursor() as cursor:
-            known, stored = known_plan(cursor, plan.name)
-            existing = _existing(cursor) if known else {}
+            known, stored = known_plan(cursor, plan)
+            existing = _existing(cursor, plan.own) if known else {}
             wanted = set(_made(plan))
             if stored == plan.fingerprint() and wanted <= {name for name, there in existing.items() if there}:
                 return []
             if known:
-                check_free(cursor, replace)
-            statements += list(OWN_TABLES)
+                check_free(cursor, plan.own, replace)
+            statements += own_tables(plan.own)
             statements += replace_tables(cursor, plan) if known else _create(plan)
             if check_mode:
                 return statements
@@ -162,22 +162,25 @@ def create_tables(connection: Any, plan: Plan, replace: bool = False, check_mode
     return statements
 
 
-def known_plan(cursor: Any, name: str) -> tuple[bool, str | None]:
-    """Whether the target holds a migration, and the plan that one of this name was made for.
+def known_plan(cursor: Any, plan: Plan) -> tuple[bool, str | None]:
+    """Whether the target holds a migration into this schema, and the plan that one of this name was made for.
 
     One definer at a time: a lock, which ends with the transaction, keeps others out where there is one.
     """
-    cursor.execute("SELECT to_regclass(%s)", (f"{OWN_SCHEMA}.migration",))
-    if cursor.fetchone()[0] is None:
+    if not check_mine(cursor, plan.schema, plan.name):
         return False, None
-    cursor.execute(f"LOCK TABLE {OWN}.migration IN EXCLUSIVE MODE")
-    return True, stored_plan(cursor, name)
+    migration = qualified(plan.own, "migration")
+    cursor.execute(f"LOCK TABLE {migration} IN EXCLUSIVE MODE")
+    check_mine(cursor, plan.schema, plan.name)
+    cursor.execute(f"SELECT plan FROM {migration} WHERE name = %s", (plan.name,))
+    row = cursor.fetchone()
+    return True, None if row is None else str(row[0])
 
 
-def check_free(cursor: Any, replace: bool) -> None:
+def check_free(cursor: Any, own: str, replace: bool) -> None:
     """Raise Refused unless what an earlier run has made may give way."""
-    check_not_in_use(cursor)
-    check_replaceable(cursor, replace)
+    check_not_in_use(cursor, own)
+    check_replaceable(cursor, own, replace)
 
 
 def replace_tables(cursor: Any, plan: Plan) -> list[str]:
@@ -186,35 +189,36 @@ def replace_tables(cursor: Any, plan: Plan) -> list[str]:
     Tables of an earlier attempt are dropped, unless the application has ever written to them: those are moved to a
     schema of their own, where they stay until the migration is finalized.
     """
-    existing = sorted(name for name, there in _existing(cursor).items() if there)
-    cursor.execute(f"SELECT bool_or(was_in_use) FROM {OWN}.migration")
+    own = quote(plan.own)
+    existing = sorted(name for name, there in _existing(cursor, plan.own).items() if there)
+    cursor.execute(f"SELECT bool_or(was_in_use) FROM {own}.migration")
     if cursor.fetchone()[0]:
-        kept = free_schema(cursor)
+        kept = free_schema(cursor, kept_prefix(plan.schema))
         room = [f"CREATE SCHEMA {quote(kept)}", f"REVOKE ALL ON SCHEMA {quote(kept)} FROM PUBLIC"]
         room += [f"ALTER TABLE {qualified(*name)} SET SCHEMA {quote(kept)}" for name in existing]
-        room.append(f"UPDATE {OWN}.migration SET was_in_use = false")
+        room.append(f"UPDATE {own}.migration SET was_in_use = false")
     else:
-        views = _views(cursor)
+        views = _views(cursor, plan.own)
         room = [f"DROP VIEW IF EXISTS {qualified(*name)} CASCADE" for name in views]
         room += [f"DROP TABLE {qualified(*name)} CASCADE" for name in existing if name not in views]
     return [
         *room,
-        f"DELETE FROM {OWN}.tables",
-        f"DELETE FROM {OWN}.ranges",
-        f"DELETE FROM {OWN}.copy",
-        f"DELETE FROM {OWN}.quarantine",
-        f"DELETE FROM {idmap.ORPHANS}",
-        position.CLEAR,
+        f"DELETE FROM {own}.tables",
+        f"DELETE FROM {own}.ranges",
+        f"DELETE FROM {own}.copy",
+        f"DELETE FROM {own}.quarantine",
+        f"DELETE FROM {idmap.orphans_of(plan.own)}",
+        position.clear(plan.own),
         *_create(plan),
     ]
 
 
-def free_schema(cursor: Any, prefix: str = KEPT_PREFIX) -> str:
-    """The first free name of a schema for kept tables."""
+def free_schema(cursor: Any, prefix: str) -> str:
+    """The first free name of a schema that begins so."""
     number = 1
     while True:
         name = f"{prefix}{number}"
-        cursor.execute("SELECT to_regnamespace(%s)", (name,))
+        cursor.execute("SELECT to_regnamespace(%s)", (quote(name),))
         if cursor.fetchone()[0] is None:
             return name
         number += 1
@@ -232,24 +236,24 @@ def _create(plan: Plan) -> list[str]:
 
 def _made(plan: Plan) -> list[tuple[str, str]]:
     """Schema and name of every table that the plan has made: the application's and the maps of ids."""
-    maps = [(OWN_SCHEMA, idmap.map_name(table.name)) for table in idmap.mapped(plan)]
+    maps = [(plan.own, idmap.map_name(table.name)) for table in idmap.mapped(plan)]
     return [(plan.schema, table.target) for table in plan.tables] + maps
 
 
 def record_tables(cursor: Any, plan: Plan) -> None:
     """Note which tables are the migration's own and of which plan, in the transaction that made them."""
     for made in _made(plan):
-        cursor.execute(f"INSERT INTO {OWN}.tables VALUES (%s, %s)", made)
+        cursor.execute(f"INSERT INTO {qualified(plan.own, 'tables')} VALUES (%s, %s)", made)
     cursor.execute(
-        f"INSERT INTO {OWN}.migration (name, plan) VALUES (%s, %s) ON CONFLICT (name) DO UPDATE"
+        f"INSERT INTO {qualified(plan.own, 'migration')} (name, plan) VALUES (%s, %s) ON CONFLICT (name) DO UPDATE"
         " SET plan = excluded.plan, written = NULL",
         (plan.name, plan.fingerprint()),
     )
 
 
-def check_not_in_use(cursor: Any) -> None:
+def check_not_in_use(cursor: Any, own: str) -> None:
     """Raise Refused when the application was switched to this database: its tables must never be replaced then."""
-    cursor.execute(f"SELECT name, in_use_since FROM {OWN}.migration WHERE in_use_since IS NOT NULL")
+    cursor.execute(f"SELECT name, in_use_since FROM {quote(own)}.migration WHERE in_use_since IS NOT NULL")
     row = cursor.fetchone()
     if row is not None:
         raise Refused(
@@ -258,9 +262,9 @@ def check_not_in_use(cursor: Any) -> None:
         )
 
 
-def check_replaceable(cursor: Any, replace: bool) -> None:
+def check_replaceable(cursor: Any, own: str, replace: bool) -> None:
     """Raise Refused when the tables hold a finished copy, which somebody may be using, unless ``replace``."""
-    cursor.execute(f"SELECT count(*) FILTER (WHERE rows IS NULL), count(*) FROM {OWN}.ranges")
+    cursor.execute(f"SELECT count(*) FILTER (WHERE rows IS NULL), count(*) FROM {quote(own)}.ranges")
     left, all_ranges = cursor.fetchone()
     if all_ranges and not left and not replace:
         raise Refused(
@@ -269,60 +273,49 @@ def check_replaceable(cursor: Any, replace: bool) -> None:
         )
 
 
-def stored_plan(cursor: Any, name: str) -> str | None:
-    """The fingerprint of the plan that the database holds. Raises TargetError when it is of another migration."""
-    cursor.execute(f"SELECT name, plan FROM {OWN}.migration")
-    rows = dict(cursor.fetchall())
-    if rows and name not in rows:
-        raise TargetError(
-            f"the database holds the migration {', '.join(sorted(rows))}, not {name!r}. "
-            "Name another database, or set cutover_name to go on with that one."
-        )
-    fingerprint: str | None = rows.get(name)
-    return fingerprint
-
-
-def _existing(cursor: Any) -> dict[tuple[str, str], bool]:
+def _existing(cursor: Any, own: str) -> dict[tuple[str, str], bool]:
     cursor.execute(
-        f"SELECT schema_name, table_name, to_regclass(format('%I.%I', schema_name, table_name)) IS NOT NULL FROM {OWN}.tables"
+        "SELECT schema_name, table_name, to_regclass(format('%I.%I', schema_name, table_name)) IS NOT NULL"
+        f" FROM {quote(own)}.tables"
     )
     return {(schema, name): there for schema, name, there in cursor.fetchall()}
 
 
-def _views(cursor: Any) -> list[tuple[str, str]]:
+def _views(cursor: Any, own: str) -> list[tuple[str, str]]:
     """The views among the migration's own tables."""
     cursor.execute(
-        f"SELECT schema_name, table_name FROM {OWN}.tables JOIN pg_class c"
+        f"SELECT schema_name, table_name FROM {quote(own)}.tables JOIN pg_class c"
         " ON c.oid = to_regclass(format('%I.%I', schema_name, table_name)) WHERE c.relkind = 'v' ORDER BY 1, 2"
     )
     return list(cursor.fetchall())
 
 
-def drop_own(connection: Any, check_mode: bool = False, quarantined: str = "refuse") -> list[str]:
-    """Drop what the migration left behind in PostgreSQL, kept tables of earlier attempts too, not the application's.
+def drop_own(
+    connection: Any, schema: str, name: str, check_mode: bool = False, quarantined: str = "refuse"
+) -> list[str]:
+    """Drop what the migration ``name`` into ``schema`` left behind, kept tables of earlier attempts too, not the application's.
 
     quarantined: what becomes of rows in quarantine: ``refuse`` to drop anything while there are any, ``keep`` their
     table in a schema of its own, or ``drop`` them. Raises Refused.
     """
     with connection.cursor() as cursor:
-        _check_nothing_aside(cursor)
-        room = _room_for_quarantine(cursor, quarantined)
-        cursor.execute(
-            "SELECT nspname FROM pg_namespace WHERE nspname = %s OR nspname ~ %s ORDER BY nspname",
-            (OWN_SCHEMA, f"^{KEPT_PREFIX}[0-9]+$"),
-        )
-        statements = room + [f"DROP SCHEMA {quote(name)} CASCADE" for (name,) in cursor.fetchall()]
+        check_mine(cursor, schema, name)
+        _check_nothing_aside(cursor, own_schema(schema))
+        room = _room_for_quarantine(cursor, schema, quarantined)
+        cursor.execute("SELECT nspname FROM pg_namespace ORDER BY nspname")
+        own = [name for (name,) in cursor.fetchall() if name == own_schema(schema) or is_kept(name, schema)]
+        statements = room + [f"DROP SCHEMA {quote(name)} CASCADE" for name in own]
         for statement in statements if not check_mode else ():
             cursor.execute(statement)
     return statements
 
 
-def _check_nothing_aside(cursor: Any) -> None:
+def _check_nothing_aside(cursor: Any, own: str) -> None:
     """Raise Refused while constraints or triggers of the application's own tables are only in the migration's record."""
-    cursor.execute("SELECT to_regclass(%s)", (f"{OWN_SCHEMA}.set_aside",))
+    cursor.execute("SELECT to_regclass(%s)", (qualified(own, "set_aside"),))
     if cursor.fetchone()[0] is None:
         return
-    cursor.execute(f"SELECT count(*) FROM {OWN}.set_aside")
+    cursor.execute(f"SELECT count(*) FROM {qualified(own, 'set_aside')}")
     count = cursor.fetchone()[0]
     if count:
         raise Refused(
@@ -331,24 +324,25 @@ def _check_nothing_aside(cursor: Any) -> None:
         )
 
 
-def _room_for_quarantine(cursor: Any, quarantined: str) -> list[str]:
+def _room_for_quarantine(cursor: Any, schema: str, quarantined: str) -> list[str]:
     """The statements that save rows in quarantine from being dropped with the migration's schema."""
-    cursor.execute("SELECT to_regclass(%s)", (f"{OWN_SCHEMA}.quarantine",))
+    table = qualified(own_schema(schema), "quarantine")
+    cursor.execute("SELECT to_regclass(%s)", (table,))
     if quarantined == "drop" or cursor.fetchone()[0] is None:
         return []
-    cursor.execute(f"SELECT count(*), count(DISTINCT table_name) FROM {OWN}.quarantine")
+    cursor.execute(f"SELECT count(*), count(DISTINCT table_name) FROM {table}")
     rows, tables = cursor.fetchone()
     if not rows:
         return []
     if quarantined != "keep":
         raise Refused(
-            f"{rows} rows of {tables} tables are in quarantine ({OWN_SCHEMA}.quarantine) and nowhere else in PostgreSQL. "
+            f"{rows} rows of {tables} tables are in quarantine ({own_schema(schema)}.quarantine) and nowhere else in PostgreSQL. "
             "Bring back what is needed. Then -e cutover_finalize_quarantine=keep keeps the table in a schema of its own, "
             "-e cutover_finalize_quarantine=drop drops it."
         )
-    name = quote(free_schema(cursor, QUARANTINE_PREFIX))
+    name = quote(free_schema(cursor, quarantine_prefix(schema)))
     return [
         f"CREATE SCHEMA {name}",
         f"REVOKE ALL ON SCHEMA {name} FROM PUBLIC",
-        f"ALTER TABLE {OWN}.quarantine SET SCHEMA {name}",
+        f"ALTER TABLE {table} SET SCHEMA {name}",
     ]

@@ -12,17 +12,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from . import setaside
-from .ddl import OWN, OWN_TABLES, check_free, check_not_in_use, free_schema, known_plan
+from .ddl import check_free, check_not_in_use, free_schema, known_plan, own_tables
 from .errors import Finding, Refused
 from .follow import position
+from .own import kept_prefix, own_schema
 from .plan.model import Plan, PlanTable
-from .target.catalog import OWN_SCHEMA
 from .target.connect import explain, qualified, quote
 from .target.describe import describe_with, sequences_of
+from .target.mine import of_another
 from .target.rows import only_here
 
 _LOCK_TIMEOUT = "10s"
-_OURS = f"xmin IN (SELECT xmin FROM {OWN}.ranges)"
 
 
 def prepare(connection: Any, plan: Plan, replace: bool = False, check_mode: bool = False) -> list[str]:
@@ -30,16 +30,16 @@ def prepare(connection: Any, plan: Plan, replace: bool = False, check_mode: bool
 
     Raises Refused when a finished copy would have to give way without ``replace``, or when the tables changed.
     """
-    statements = [*OWN_TABLES, *setaside.TABLES]
+    statements = [*own_tables(plan.own), *setaside.tables(plan.own)]
     try:
         with connection, connection.cursor() as cursor:
             check_structure(cursor, plan)
-            known, stored = known_plan(cursor, plan.name)
-            cursor.execute("SELECT to_regclass(%s)", (f"{OWN}.loaded",))
+            known, stored = known_plan(cursor, plan)
+            cursor.execute("SELECT to_regclass(%s)", (qualified(plan.own, "loaded"),))
             if stored == plan.fingerprint() and cursor.fetchone()[0] is not None:
                 return []
             if known:
-                check_free(cursor, replace)
+                check_free(cursor, plan.own, replace)
             if not check_mode:
                 for statement in statements:
                     cursor.execute(statement)
@@ -51,7 +51,7 @@ def prepare(connection: Any, plan: Plan, replace: bool = False, check_mode: bool
 
 def _note(cursor: Any, plan: Plan) -> None:
     cursor.execute(
-        f"INSERT INTO {OWN}.migration (name, plan) VALUES (%s, %s) ON CONFLICT (name) DO UPDATE"
+        f"INSERT INTO {qualified(plan.own, 'migration')} (name, plan) VALUES (%s, %s) ON CONFLICT (name) DO UPDATE"
         " SET plan = excluded.plan, written = NULL",
         (plan.name, plan.fingerprint()),
     )
@@ -75,11 +75,11 @@ def begin(cursor: Any, plan: Plan) -> None:
     """
     cursor.execute("SELECT set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))
     # Two that have read the same tables must not both change them.
-    cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (OWN_SCHEMA,))
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (plan.own,))
     check_structure(cursor, plan)
-    _empty(cursor)
+    _empty(cursor, plan.schema)
     large = [(plan.schema, table.target) for table in plan.tables if table.rows >= setaside.MANY_ROWS]
-    setaside.take_off(cursor, [(plan.schema, table.target) for table in plan.tables], large)
+    setaside.take_off(cursor, plan.own, [(plan.schema, table.target) for table in plan.tables], large)
     kept = ""
     for table in plan.tables:
         target = qualified(plan.schema, table.target)
@@ -88,7 +88,7 @@ def begin(cursor: Any, plan: Plan) -> None:
         if rows and table.seeded not in ("replace", "keep"):
             raise _not_empty(table, rows)
         if rows:
-            kept = kept or _make_schema(cursor)
+            kept = kept or _make_schema(cursor, plan.schema)
             cursor.execute(f"CREATE TABLE {qualified(kept, table.target)} AS TABLE {target}")
         if rows and table.seeded == "replace":
             cursor.execute(f"TRUNCATE ONLY {target}")
@@ -98,7 +98,7 @@ def begin(cursor: Any, plan: Plan) -> None:
             # Every row that is there; those that the source brings as well are struck off while it is copied.
             cursor.execute(f"CREATE TABLE {only_here(plan, table)} AS SELECT {names} FROM {target}")
         cursor.execute(
-            f"INSERT INTO {OWN}.loaded VALUES (%s, %s, %s, %s, %s, %s)",
+            f"INSERT INTO {qualified(plan.own, 'loaded')} VALUES (%s, %s, %s, %s, %s, %s)",
             (
                 plan.schema,
                 table.target,
@@ -108,7 +108,7 @@ def begin(cursor: Any, plan: Plan) -> None:
                 bool(rows) and table.seeded == "keep",
             ),
         )
-    cursor.execute(f"UPDATE {OWN}.migration SET was_in_use = false")
+    cursor.execute(f"UPDATE {qualified(plan.own, 'migration')} SET was_in_use = false")
     _note(cursor, plan)
 
 
@@ -120,38 +120,42 @@ def _not_empty(table: PlanTable, rows: int) -> Refused:
     )
 
 
-def undo(connection: Any, check_mode: bool = False) -> list[str]:
-    """Put the application's tables back as they were before a load that was not finished; return the statements.
+def undo(connection: Any, schema: str, name: str, check_mode: bool = False) -> list[str]:
+    """Put the tables in ``schema`` back as they were before a load of the migration ``name`` that was not finished.
 
-    A finished load stays: its tables have everything that the application gave them. Raises TargetError.
+    Returns the statements. A finished load stays: its tables have everything that the application gave them. Raises Refused,
+    TargetError.
     """
+    own = own_schema(schema)
     try:
         with connection, connection.cursor() as cursor:
-            items = setaside.recorded(cursor)
+            items = [] if of_another(cursor, schema, name) else setaside.recorded(cursor, own)
             if not items or check_mode:
                 return [f"-- {len(items)} objects would be put back"] if items else []
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (OWN_SCHEMA,))
-            check_not_in_use(cursor)
-            _empty(cursor)
-            return setaside.put_back_at_once(cursor)
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (own,))
+            check_not_in_use(cursor, own)
+            _empty(cursor, schema)
+            return setaside.put_back_at_once(cursor, own)
     except connection.Error as error:
         raise explain(error, "The application's tables cannot be put back as they were") from None
 
 
-def _empty(cursor: Any) -> None:
+def _empty(cursor: Any, application: str) -> None:
     """Take the rows of an earlier load out, and bring back what was there before it, with everything set aside."""
-    cursor.execute(f"SELECT schema_name, table_name, rows_before, kept_in, stays FROM {OWN}.loaded ORDER BY 1, 2")
+    own = own_schema(application)
+    loaded = qualified(own, "loaded")
+    cursor.execute(f"SELECT schema_name, table_name, rows_before, kept_in, stays FROM {loaded} ORDER BY 1, 2")
     loads = cursor.fetchall()
-    setaside.take_off(cursor, [(schema, table) for schema, table, *_ in loads])
+    setaside.take_off(cursor, own, [(schema, table) for schema, table, *_ in loads])
     # Nobody writes from here on: taking a constraint off locks the tables it is between, not the others.
     for schema, table, *_ in loads:
         cursor.execute(f"LOCK TABLE ONLY {qualified(schema, table)} IN ACCESS EXCLUSIVE MODE")
     kept = ""
     for schema, table, _, kept_in, stays in loads:
         target = qualified(schema, table)
-        if _written(cursor, target, qualified(kept_in, table) if kept_in and stays else None):
-            kept = kept or _make_schema(cursor)
+        if _written(cursor, own, target, qualified(kept_in, table) if kept_in and stays else None):
+            kept = kept or _make_schema(cursor, application)
             cursor.execute(f"CREATE TABLE {qualified(kept, table)} AS TABLE {target}")
         cursor.execute(f"TRUNCATE ONLY {target}")
         if kept_in is not None:
@@ -163,13 +167,13 @@ def _empty(cursor: Any) -> None:
             # They are where they came from; the next load sets them aside anew.
             cursor.execute(f"DROP TABLE {qualified(kept_in, table)}")
     for name in ("loaded", "ranges", "copy", "quarantine"):
-        cursor.execute(f"DELETE FROM {OWN}.{name}")
-    cursor.execute(position.CLEAR)
+        cursor.execute(f"DELETE FROM {qualified(own, name)}")
+    cursor.execute(position.clear(own))
 
 
-def _written(cursor: Any, target: str, before: str | None) -> bool:
+def _written(cursor: Any, own: str, target: str, before: str | None) -> bool:
     """Whether a table holds rows that neither the load brought nor were there before it."""
-    others = f"SELECT t::text FROM ONLY {target} AS t WHERE NOT t.{_OURS}"
+    others = f"SELECT t::text FROM ONLY {target} AS t WHERE NOT t.xmin IN (SELECT xmin FROM {qualified(own, 'ranges')})"
     if before is not None:
         others = f"{others} EXCEPT ALL SELECT t::text FROM {before} AS t"
     cursor.execute(f"SELECT EXISTS ({others})")
@@ -186,9 +190,9 @@ def _stored_columns(cursor: Any, target: str) -> str:
     return ", ".join(quote(name) for (name,) in cursor.fetchall())
 
 
-def _make_schema(cursor: Any) -> str:
+def _make_schema(cursor: Any, application: str) -> str:
     """A new schema for kept rows, closed to everybody else; it goes with finalize."""
-    name = free_schema(cursor)
+    name = free_schema(cursor, kept_prefix(application))
     cursor.execute(f"CREATE SCHEMA {quote(name)}")
     cursor.execute(f"REVOKE ALL ON SCHEMA {quote(name)} FROM PUBLIC")
     return name
@@ -232,7 +236,7 @@ def finish(connection: Any, plan: Plan, sequences: Mapping[str, int], check_mode
         if not key.validate
     )
     try:
-        run = setaside.put_back(connection, loose, check_mode)
+        run = setaside.put_back(connection, plan.own, loose, check_mode)
         changed = bool(run)
         with connection, connection.cursor() as cursor:
             for table in plan.tables:

@@ -10,7 +10,6 @@ from . import existing, idmap, sessions, views
 from .ddl import check, foreign_key, index, primary_key, primary_key_by_index, validate
 from .plan.model import Plan, PlanTable
 from .sessions import Step
-from .target.catalog import OWN_SCHEMA
 from .target.connect import qualified, quote
 
 
@@ -36,18 +35,18 @@ def finish(
     if not check_mode:
         # The server finishes a statement of a killed run before it notices; two that build one index would fail.
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", (OWN_SCHEMA,))
-        sessions.wait_for_others(connection)
+            cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", (plan.own,))
+        sessions.wait_for_others(connection, plan.own)
     constraints, indexes = _present(connection, plan)
     with connection.cursor() as cursor:
-        mapped = idmap.present(cursor)
+        mapped = idmap.present(cursor, plan.own)
     # The largest first: what remains at the end is small, and the sessions end together.
     tables = sorted(plan.tables, key=lambda table: -table.bytes)
 
     def execute(groups: list[list[Step]], at_once: int = workers) -> None:
         done.extend(step.statement for group in groups for step in group)
         if not check_mode:
-            sessions.run(connection, url, [group for group in groups if group], at_once)
+            sessions.run(connection, plan.own, url, [group for group in groups if group], at_once)
 
     builds: list[list[Step]] = []
     keys: list[Step] = []
@@ -57,7 +56,7 @@ def finish(
         keys += then
         builds += [[Step(index(plan, table, i), table.name)] for i in table.indexes if i.target not in indexes]
         if table.uuid_key is not None:
-            builds += [[Step(sql, table.name)] for name, sql in idmap.indexes(table) if name not in mapped]
+            builds += [[Step(sql, table.name)] for name, sql in idmap.indexes(plan.own, table) if name not in mapped]
         keys += [Step(check(plan, table, c), table.name) for c in table.checks if c.target not in constraints]
     execute(builds)
     execute([keys], 1)

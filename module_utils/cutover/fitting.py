@@ -12,8 +12,7 @@ from .plan.model import Plan, PlanIndex, PlanTable
 from .ranges import Range, read
 from .source.connect import ERRORS, explain, open_readonly
 from .source.sqltokens import quote
-from .target.catalog import OWN_SCHEMA
-from .target.connect import quote as pg_quote
+from .target.connect import qualified
 from .target.rows import rows_query
 
 #: Rows kept in PostgreSQL that are compared in memory; a table with more is data, not a seed.
@@ -69,11 +68,12 @@ def check_kept(source_path: str, connection: Any, plan: Plan) -> list[Finding]:
 
 def _differing(source_path: str, connection: Any, plan: Plan, table: PlanTable) -> list[Finding]:
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT to_regclass('{pg_quote(OWN_SCHEMA)}.loaded')")
+        loaded = qualified(plan.own, "loaded")
+        cursor.execute("SELECT to_regclass(%s)", (loaded,))
         kept_in = None
         if cursor.fetchone()[0] is not None:
             cursor.execute(
-                f"SELECT rows_before, kept_in FROM {pg_quote(OWN_SCHEMA)}.loaded WHERE schema_name = %s AND table_name = %s",
+                f"SELECT rows_before, kept_in FROM {loaded} WHERE schema_name = %s AND table_name = %s",
                 (plan.schema, table.target),
             )
             row = cursor.fetchone()

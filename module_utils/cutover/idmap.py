@@ -28,17 +28,29 @@ from .plan.names import too_long
 from .ranges import Range, read
 from .source.describe import OWN_PREFIX
 from .source.sqltokens import quote as quote_source
-from .target.catalog import OWN_SCHEMA
 from .target.connect import qualified, quote
-
-#: Keys that rows refer to and no row has: table, integer, UUID.
-ORPHANS = qualified(OWN_SCHEMA, "orphan_ids")
-CREATE_ORPHANS = f"CREATE TABLE IF NOT EXISTS {ORPHANS} (key_of text, old bigint, new text, PRIMARY KEY (key_of, old))"
 
 #: In the source: integers given on the way back. A row without UUID: the highest ever used in its table.
 GIVEN_IDS = OWN_PREFIX + "given_ids"
 
 _OLD = struct.Struct(">hiq").pack
+
+
+def orphans_of(own: str) -> str:
+    """Keys that rows refer to and no row has (table, integer, UUID), of the migration whose own schema is ``own``."""
+    return qualified(own, "orphan_ids")
+
+
+def create_orphans(own: str) -> str:
+    """The statement that makes that table."""
+    return (
+        f"CREATE TABLE IF NOT EXISTS {orphans_of(own)} (key_of text, old bigint, new text, PRIMARY KEY (key_of, old))"
+    )
+
+
+def map_of(own: str, table: str) -> str:
+    """The map of a table of the source."""
+    return qualified(own, map_name(table))
 
 
 def map_name(table: str) -> str:
@@ -64,7 +76,7 @@ def _own(table: PlanTable) -> PlanColumn:
 def create(plan: Plan) -> list[str]:
     """The statements that create the maps."""
     return [
-        f"CREATE TABLE {qualified(OWN_SCHEMA, map_name(table.name))} (old bigint NOT NULL, new "
+        f"CREATE TABLE {map_of(plan.own, table.name)} (old bigint NOT NULL, new "
         + _own(table).type
         + (' COLLATE "C"' if _own(table).type == "text" else "")
         + " NOT NULL)"
@@ -72,24 +84,24 @@ def create(plan: Plan) -> list[str]:
     ]
 
 
-def indexes(table: PlanTable) -> list[tuple[str, str]]:
+def indexes(own: str, table: PlanTable) -> list[tuple[str, str]]:
     """Name and statement of the unique indexes that a map gets after the load."""
     name = map_name(table.name)
     return [
         (
             f"{column}_{name}",
-            f"CREATE UNIQUE INDEX {quote(f'{column}_{name}')} ON {qualified(OWN_SCHEMA, name)} ({column})",
+            f"CREATE UNIQUE INDEX {quote(f'{column}_{name}')} ON {qualified(own, name)} ({column})",
         )
         for column in ("old", "new")
     ]
 
 
-def present(cursor: Any) -> set[str]:
+def present(cursor: Any, own: str) -> set[str]:
     """The indexes of maps that are there and valid."""
     cursor.execute(
         "SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n"
         " ON n.oid = c.relnamespace WHERE n.nspname = %s AND i.indisvalid",
-        (OWN_SCHEMA,),
+        (own,),
     )
     return {name for (name,) in cursor.fetchall()}
 
@@ -100,7 +112,7 @@ def numbers(source: Any, table: PlanTable, piece: Range) -> list[int]:
     return [key for (key,) in read(source, only, piece) if key.__class__ is int]
 
 
-def copy(cursor: Any, table: PlanTable, keys: Sequence[int], fields: Fields) -> None:
+def copy(cursor: Any, own: str, table: PlanTable, keys: Sequence[int], fields: Fields) -> None:
     """Fill the map with the keys of a range, in the transaction of ``cursor``."""
     news = map(fields.__getitem__, keys)
     if _own(table).type == "uuid":
@@ -108,7 +120,7 @@ def copy(cursor: Any, table: PlanTable, keys: Sequence[int], fields: Fields) -> 
     else:
         data = b"".join(chain.from_iterable(zip(map(_OLD, repeat(2), repeat(8), keys), news)))
     cursor.copy_expert(
-        f"COPY {qualified(OWN_SCHEMA, map_name(table.name))} (old, new) FROM STDIN WITH (FORMAT binary)",
+        f"COPY {map_of(own, table.name)} (old, new) FROM STDIN WITH (FORMAT binary)",
         io.BytesIO(COPY_HEADER + data + COPY_TRAILER),
     )
 
@@ -173,10 +185,11 @@ def orphans(source: Any, plan: Plan) -> dict[str, dict[int, str]]:
 
 def copy_orphans(source: Any, cursor: Any, plan: Plan) -> None:
     """Write down the keys that no row has, all anew."""
-    cursor.execute(f"DELETE FROM {ORPHANS}")
+    cursor.execute(f"DELETE FROM {orphans_of(plan.own)}")
     for table, pairs in orphans(source, plan).items():
         cursor.executemany(
-            f"INSERT INTO {ORPHANS} VALUES (%s, %s, %s)", [(table, old, new) for old, new in sorted(pairs.items())]
+            f"INSERT INTO {orphans_of(plan.own)} VALUES (%s, %s, %s)",
+            [(table, old, new) for old, new in sorted(pairs.items())],
         )
 
 
@@ -188,8 +201,8 @@ def old_keys(cursor: Any, plan: Plan, table: str, uuids: Sequence[str]) -> dict[
     """
     own = _own(plan.table(table))
     cursor.execute(
-        f"SELECT new::text, old FROM {qualified(OWN_SCHEMA, map_name(table))} WHERE new = ANY(%s::{own.type}[])"
-        f" UNION SELECT new, old FROM {ORPHANS} WHERE key_of = %s AND new = ANY(%s)",
+        f"SELECT new::text, old FROM {map_of(plan.own, table)} WHERE new = ANY(%s::{own.type}[])"
+        f" UNION SELECT new, old FROM {orphans_of(plan.own)} WHERE key_of = %s AND new = ANY(%s)",
         (list(uuids), table, list(uuids)),
     )
     return dict(cursor.fetchall())
@@ -213,12 +226,12 @@ def load_given(source: Any, plan: Plan) -> None:
             GIVEN[keys[name]][number] = uuid.decode()
 
 
-def restore_sql(column: PlanColumn, expression: str) -> str:
+def restore_sql(own: str, column: PlanColumn, expression: str) -> str:
     """The SQL expression of a column's value whose text the codec's ``restore`` understands; NULL where no map has it."""
     codec = codec_of(column)
     if column.key_of is None:
         return codec.restore_sql(expression, column.type)
-    known = f"SELECT m.old FROM {qualified(OWN_SCHEMA, map_name(column.key_of))} AS m WHERE m.new = {expression}"
+    known = f"SELECT m.old FROM {map_of(own, column.key_of)} AS m WHERE m.new = {expression}"
     name = column.key_of.replace("'", "''")
-    orphaned = f"SELECT o.old FROM {ORPHANS} AS o WHERE o.key_of = '{name}' AND o.new = ({expression})::text"
+    orphaned = f"SELECT o.old FROM {orphans_of(own)} AS o WHERE o.key_of = '{name}' AND o.new = ({expression})::text"
     return f"coalesce(({known}), ({orphaned}))"

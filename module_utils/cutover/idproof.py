@@ -9,11 +9,10 @@ from typing import Any
 
 from .canonical import Canonical
 from .compare import CAP, Counts, Difference
-from .idmap import ORPHANS, map_name, mapped, orphans
+from .idmap import map_name, map_of, mapped, orphans, orphans_of
 from .plan.codec import codec_of
 from .plan.model import Plan, PlanColumn, PlanTable
 from .ranges import Range, explained, plan_ranges, read, select
-from .target.catalog import OWN_SCHEMA
 from .target.connect import qualified, quote
 from .target.rows import digest_query, escaped, key_range, row_form
 
@@ -66,7 +65,7 @@ def count(cursor: Any, plan: Plan, table: PlanTable) -> int:
 def compare(source: Any, target: Any, plan: Plan, piece: Range) -> dict[str, Any]:
     """Compare a range of a map. Its differences count as differences of the table's key."""
     table = as_table(plan.table(piece.table))
-    own = replace(plan, schema=OWN_SCHEMA)
+    own = replace(plan, schema=plan.own)
     key = table.columns[1]
     text = codec_of(key).canonical(key.type)
     digest = hashlib.sha256()
@@ -80,9 +79,7 @@ def compare(source: Any, target: Any, plan: Plan, piece: Range) -> dict[str, Any
     if found != (len(numbers), digest.hexdigest()):
         condition, values = key_range(table, piece.low, piece.high)
         with target.cursor() as cursor:
-            cursor.execute(
-                f"SELECT old, new::text FROM {qualified(OWN_SCHEMA, table.target)} WHERE {condition}", values
-            )
+            cursor.execute(f"SELECT old, new::text FROM {qualified(plan.own, table.target)} WHERE {condition}", values)
             held = cursor.fetchall()
         result["merged"] = _differing(table.name, key.name, [(n, text(n).decode()) for n in numbers], held)
         result["merged"].require(table)
@@ -116,7 +113,7 @@ def compare_rows(source: Any, target: Any, plan: Plan, piece: Range) -> dict[str
 def _mapped_query(plan: Plan, rows: PlanTable, condition: str) -> str:
     """(rows of the map, rows of the table, SHA-256) of a range of integer keys. rows: the table behind its integer key."""
     own = quote(_own(rows).target)
-    maps = qualified(OWN_SCHEMA, map_name(rows.name))
+    maps = map_of(plan.own, rows.name)
     inner = (
         f"SELECT held.{own} AS {_THERE}, {row_form(rows)} AS {_ROW} FROM"
         f" (SELECT old AS {_OLD}, new AS {_NEW} FROM {maps} WHERE "
@@ -139,7 +136,7 @@ def compare_orphans(source: Any, cursor: Any, plan: Plan) -> dict[str, Counts]:
     wanted = orphans(source, plan)
     found: dict[str, Counts] = {}
     for table in mapped(plan):
-        cursor.execute(f"SELECT old, new FROM {ORPHANS} WHERE key_of = %s", (table.name,))
+        cursor.execute(f"SELECT old, new FROM {orphans_of(plan.own)} WHERE key_of = %s", (table.name,))
         held = cursor.fetchall()
         pairs = list(wanted.get(table.name, {}).items())
         if sorted(held) != sorted(pairs):

@@ -9,7 +9,9 @@ import os
 from typing import Any
 
 from .errors import CutoverError
-from .target.catalog import OWN_SCHEMA
+from .own import own_schema
+from .target.connect import qualified
+from .target.mine import recorded
 
 _FILE = "journal.jsonl"
 
@@ -115,18 +117,21 @@ class Journal:
             content = file.read()
             file.truncate(content.rfind(b"\n") + 1)
 
-    def mirror(self, connection: Any) -> int:
-        """Copy the events that PostgreSQL does not have yet; return how many. The connection is in autocommit."""
+    def mirror(self, connection: Any, schema: str, name: str) -> int:
+        """Copy the events that PostgreSQL does not have yet beside the record of the migration; return how many.
+
+        The connection is in autocommit.
+        """
+        table = qualified(own_schema(schema), "journal")
         with connection.cursor() as cursor:
-            cursor.execute("SELECT to_regclass(%s)", (f"{OWN_SCHEMA}.journal",))
-            if cursor.fetchone()[0] is None:
+            if name not in (recorded(cursor, schema) or ()):
                 return 0
-            cursor.execute(f"SELECT coalesce(max(seq), 0) FROM {OWN_SCHEMA}.journal")
+            cursor.execute(f"SELECT coalesce(max(seq), 0) FROM {table}")
             last = cursor.fetchone()[0]
             missing = [entry for entry in self.events() if entry["seq"] > last]
             for entry in missing:
                 cursor.execute(
-                    f"INSERT INTO {OWN_SCHEMA}.journal (seq, entry) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+                    f"INSERT INTO {table} (seq, entry) VALUES (%s, %s) ON CONFLICT DO NOTHING",
                     (entry["seq"], json.dumps(entry)),
                 )
         return len(missing)

@@ -20,10 +20,8 @@ from .codecs.base import NULL, length
 from .packer import COPY_HEADER, COPY_TRAILER, Packer, Row, row_name
 from .plan.model import PlanColumn, PlanTable
 from .ranges import Range, Rows
-from .target.catalog import OWN_SCHEMA
-from .target.connect import quote
+from .target.connect import qualified
 
-TABLE = f"{quote(OWN_SCHEMA)}.quarantine"
 #: Longer text is kept as the hex of its bytes, which needs no decoded copy of it.
 _LONG = 1 << 20
 #: Bytes whose hex is written at once; even, so that slices join.
@@ -40,6 +38,11 @@ class Held:
     rowid: int | None
     reasons: dict[str, str]
     row: Row
+
+
+def table_of(own: str) -> str:
+    """The quarantine of the migration whose own schema is ``own``."""
+    return qualified(own, "quarantine")
 
 
 def columns(table: PlanTable) -> tuple[PlanColumn, ...]:
@@ -179,23 +182,24 @@ class _File:
         return next(self._chunks, b"")
 
 
-def copy(cursor: Any, table: PlanTable, rows: Sequence[Held]) -> None:
+def copy(cursor: Any, own: str, table: PlanTable, rows: Sequence[Held]) -> None:
     """Put the rows into the quarantine, in the transaction of ``cursor``."""
     if rows:
         names = "table_name, key, rowid, reasons, stored"
-        cursor.copy_expert(f"COPY {TABLE} ({names}) FROM STDIN WITH (FORMAT binary)", _File(stream(table, rows)))
+        command = f"COPY {table_of(own)} ({names}) FROM STDIN WITH (FORMAT binary)"
+        cursor.copy_expert(command, _File(stream(table, rows)))
 
 
-def summary(cursor: Any, tables: Sequence[PlanTable]) -> list[dict[str, Any]]:
+def summary(cursor: Any, own: str, tables: Sequence[PlanTable]) -> list[dict[str, Any]]:
     """What is in quarantine, for the report: by table the rows, the first keys, the reason of the first."""
     found: list[dict[str, Any]] = []
     for table in tables:
         if not columns(table):
             continue
-        cursor.execute(f"SELECT count(*) FROM {TABLE} WHERE table_name = %s", (table.name,))
+        cursor.execute(f"SELECT count(*) FROM {table_of(own)} WHERE table_name = %s", (table.name,))
         count = cursor.fetchone()[0]
         cursor.execute(
-            f"SELECT key, reasons::text FROM {TABLE} WHERE table_name = %s ORDER BY rowid, key LIMIT {SHOWN}",
+            f"SELECT key, reasons::text FROM {table_of(own)} WHERE table_name = %s ORDER BY rowid, key LIMIT {SHOWN}",
             (table.name,),
         )
         rows = cursor.fetchall()
@@ -254,26 +258,26 @@ class Sieve:
 _DIGEST = "encode(substr(sha256(convert_to(stored::text, 'UTF8')), 1, 15), 'hex')"
 
 
-def count_held(cursor: Any, table: PlanTable) -> tuple[int, int]:
+def count_held(cursor: Any, own: str, table: PlanTable) -> tuple[int, int]:
     """(rows, sum of digests) that the quarantine holds of a table."""
     count = total = 0
-    for digest, _ in _held(cursor, table):
+    for digest, _ in _held(cursor, own, table):
         count += 1
         total += digest
     return count, total
 
 
-def _held(cursor: Any, table: PlanTable) -> Iterator[tuple[int, str]]:
+def _held(cursor: Any, own: str, table: PlanTable) -> Iterator[tuple[int, str]]:
     """(digest, key) of every row of a table in quarantine."""
-    cursor.execute(f"SELECT {_DIGEST}, key FROM {TABLE} WHERE table_name = %s", (table.name,))
+    cursor.execute(f"SELECT {_DIGEST}, key FROM {table_of(own)} WHERE table_name = %s", (table.name,))
     for digest, key in cursor:
         yield int(digest, 16), key
 
 
-def unequal(source: Any, cursor: Any, table: PlanTable) -> tuple[list[str], list[str]]:
+def unequal(source: Any, cursor: Any, own: str, table: PlanTable) -> tuple[list[str], list[str]]:
     """The keys of the rows that the quarantine lacks, and of those that it holds for nothing."""
     there: dict[int, list[str]] = {}
-    for digest, key in _held(cursor, table):
+    for digest, key in _held(cursor, own, table):
         there.setdefault(digest, []).append(key)
     missing: list[str] = []
     sieve = Sieve(table)

@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .errors import CutoverError, Refused
-from .target.catalog import OWN_SCHEMA
 from .target.connect import connect, explain, first_line
 
 #: What all sessions together may take for sorting, in MB; each gets no less than the server's own setting.
 _MEMORY_MB = 256
 _LEAST_MB = 64
 #: A second lock beside the migration's: sessions hold it shared, so that the next run waits for those of a killed one.
-_LOCK = f"{OWN_SCHEMA}.sessions"
+_LOCK = ".sessions"
 
 
 class Step(NamedTuple):
@@ -40,14 +39,14 @@ def execute(connection: Any, step: Step) -> None:
         raise explain(error, f"table {step.table}: {step.statement.split('(')[0].strip()}") from None
 
 
-def wait_for_others(connection: Any) -> None:
+def wait_for_others(connection: Any, own: str) -> None:
     """Wait until no session of an earlier run is at work: the server ends a statement before it sees that its client died."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", (_LOCK,))
-        cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", (_LOCK,))
+        cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", (own + _LOCK,))
+        cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", (own + _LOCK,))
 
 
-def run(connection: Any, url: str | None, groups: Sequence[Sequence[Step]], count: int) -> None:
+def run(connection: Any, own: str, url: str | None, groups: Sequence[Sequence[Step]], count: int) -> None:
     """Run groups of statements: one group after the other in the given order, over ``count`` sessions at once.
 
     The statements of a group stay together in one session. Without a URL all run in ``connection``. Raises what the first
@@ -80,7 +79,7 @@ def run(connection: Any, url: str | None, groups: Sequence[Sequence[Step]], coun
 
     try:
         for _ in range(count):
-            opened.append(_open(url, count))
+            opened.append(_open(own, url, count))
         threads = [threading.Thread(target=work, args=(session,), daemon=True) for session in opened]
         for thread in threads:
             thread.start()
@@ -93,11 +92,11 @@ def run(connection: Any, url: str | None, groups: Sequence[Sequence[Step]], coun
         raise failed[0] if isinstance(failed[0], CutoverError) else RuntimeError(str(failed[0])) from failed[0]
 
 
-def _open(url: str, count: int) -> Any:
+def _open(own: str, url: str, count: int) -> Any:
     """A session whose memory is bounded, for as long as it lives."""
     session = connect(url, autocommit=True)
     with session.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock_shared(hashtext(%s))", (_LOCK,))
+        cursor.execute("SELECT pg_advisory_lock_shared(hashtext(%s))", (own + _LOCK,))
         cursor.execute("SELECT setting::bigint / 1024 FROM pg_settings WHERE name = 'maintenance_work_mem'")
         memory = max(int(cursor.fetchone()[0]), _LEAST_MB, _MEMORY_MB // count)
         cursor.execute("SELECT set_config('maintenance_work_mem', %s, false)", (f"{memory}MB",))

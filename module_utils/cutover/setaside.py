@@ -13,26 +13,33 @@ from collections.abc import Iterable
 from typing import Any
 
 from .errors import Refused
-from .target.catalog import OWN_SCHEMA
 from .target.connect import explain, first_line, qualified, quote
-
-_OWN = quote(OWN_SCHEMA)
 
 #: From so many rows on, building an index after the load was measured to be faster than filling it (docs/existing-schema.md).
 MANY_ROWS = 10_000
 
-#: state: ``off``, or ``unchecked``: a foreign key that is back, its rows not validated yet.
-TABLES: tuple[str, ...] = (
-    (
-        f"CREATE TABLE IF NOT EXISTS {_OWN}.loaded (schema_name text, table_name text, source_name text NOT NULL,"
-        " rows_before bigint NOT NULL, kept_in text, stays boolean NOT NULL, PRIMARY KEY (schema_name, table_name))"
-    ),
-    (
-        f"CREATE TABLE IF NOT EXISTS {_OWN}.set_aside (number int GENERATED ALWAYS AS IDENTITY, schema_name text,"
-        " table_name text, kind text, name text, facts jsonb NOT NULL, state text NOT NULL DEFAULT 'off',"
-        " PRIMARY KEY (schema_name, table_name, kind, name))"
-    ),
-)
+
+def tables(own: str) -> list[str]:
+    """The statements that make the record of what is off, in the migration's own schema.
+
+    state: ``off``, or ``unchecked``: a foreign key that is back, its rows not validated yet.
+    """
+    return [
+        (
+            f"CREATE TABLE IF NOT EXISTS {quote(own)}.loaded (schema_name text, table_name text, source_name text NOT NULL,"
+            " rows_before bigint NOT NULL, kept_in text, stays boolean NOT NULL, PRIMARY KEY (schema_name, table_name))"
+        ),
+        (
+            f"CREATE TABLE IF NOT EXISTS {_set_aside(own)} (number int GENERATED ALWAYS AS IDENTITY, schema_name text,"
+            " table_name text, kind text, name text, facts jsonb NOT NULL, state text NOT NULL DEFAULT 'off',"
+            " PRIMARY KEY (schema_name, table_name, kind, name))"
+        ),
+    ]
+
+
+def _set_aside(own: str) -> str:
+    return qualified(own, "set_aside")
+
 
 _FOREIGN_KEYS = """
 SELECT n.nspname, c.relname, k.conname, pg_get_constraintdef(k.oid), k.convalidated, pn.nspname, p.relname,
@@ -51,7 +58,7 @@ _TRIGGERS = """
 SELECT n.nspname, c.relname, t.tgname, t.tgenabled::text, pg_get_triggerdef(t.oid) || ' ' || t.tgenabled::text
 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE t.tgrelid = ANY(%s::regclass[]) AND NOT t.tgisinternal AND t.tgenabled <> 'D'
-  AND NOT EXISTS (SELECT FROM pg_proc p WHERE p.oid = t.tgfoid AND p.pronamespace = to_regnamespace('pgcutover'))
+  AND NOT EXISTS (SELECT FROM pg_proc p WHERE p.oid = t.tgfoid AND p.pronamespace = to_regnamespace(%s))
 ORDER BY 1, 2, 3
 """
 
@@ -75,7 +82,7 @@ _ENABLE = {"O": "ENABLE", "A": "ENABLE ALWAYS", "R": "ENABLE REPLICA"}
 _ORDER = {"index": 1, "foreign key": 2, "trigger": 3}
 
 
-def take_off(cursor: Any, tables: list[tuple[str, str]], large: Iterable[tuple[str, str]] = ()) -> list[str]:
+def take_off(cursor: Any, own: str, tables: list[tuple[str, str]], large: Iterable[tuple[str, str]] = ()) -> list[str]:
     """Take foreign keys (both ways) and triggers off ``tables``, and indexes off the ``large`` ones; return the statements.
 
     All of it happens in the caller's transaction.
@@ -94,42 +101,46 @@ def take_off(cursor: Any, tables: list[tuple[str, str]], large: Iterable[tuple[s
             "comment": comment,
         }
         run.append(f"ALTER TABLE {qualified(schema, table)} DROP CONSTRAINT {quote(name)}")
-        _take(cursor, (schema, table, "foreign key", name), facts, run[-1])
-    cursor.execute(_TRIGGERS, (names,))
+        _take(cursor, own, (schema, table, "foreign key", name), facts, run[-1])
+    cursor.execute(_TRIGGERS, (names, quote(own)))
     for schema, table, name, enabled, definition in cursor.fetchall():
         run.append(f"ALTER TABLE {qualified(schema, table)} DISABLE TRIGGER {quote(name)}")
-        _take(cursor, (schema, table, "trigger", name), {"enabled": enabled, "definition": definition}, run[-1])
+        _take(cursor, own, (schema, table, "trigger", name), {"enabled": enabled, "definition": definition}, run[-1])
     cursor.execute(_INDEXES, ([qualified(*table) for table in large],))
     for schema, index, table, definition, comment, columns, nulls_equal in cursor.fetchall():
         key = {"name": index, "primary": False, "columns": columns, "nulls_equal": nulls_equal} if columns else None
         run.append(f"DROP INDEX {qualified(schema, index)}")
         _take(
-            cursor, (schema, table, "index", index), {"definition": definition, "comment": comment, "key": key}, run[-1]
+            cursor,
+            own,
+            (schema, table, "index", index),
+            {"definition": definition, "comment": comment, "key": key},
+            run[-1],
         )
     return run
 
 
-def _take(cursor: Any, item: tuple[str, str, str, str], facts: dict[str, Any], statement: str) -> None:
+def _take(cursor: Any, own: str, item: tuple[str, str, str, str], facts: dict[str, Any], statement: str) -> None:
     # One that is back already but not checked yet is taken off again; what was recorded at first stays true.
     cursor.execute(
-        f"INSERT INTO {_OWN}.set_aside (schema_name, table_name, kind, name, facts) VALUES (%s, %s, %s, %s, %s)"
+        f"INSERT INTO {_set_aside(own)} (schema_name, table_name, kind, name, facts) VALUES (%s, %s, %s, %s, %s)"
         " ON CONFLICT (schema_name, table_name, kind, name) DO UPDATE SET state = 'off'",
         (*item, json.dumps(facts)),
     )
     cursor.execute(statement)
 
 
-def recorded(cursor: Any) -> list[tuple[int, str, str, str, str, dict[str, Any], str]]:
+def recorded(cursor: Any, own: str) -> list[tuple[int, str, str, str, str, dict[str, Any], str]]:
     """(number, schema, table, kind, name, facts, state) of everything that is off, in the order of putting it back."""
-    cursor.execute("SELECT to_regclass(%s)", (f"{_OWN}.set_aside",))
+    cursor.execute("SELECT to_regclass(%s)", (_set_aside(own),))
     if cursor.fetchone()[0] is None:
         return []
-    cursor.execute(f"SELECT number, schema_name, table_name, kind, name, facts, state FROM {_OWN}.set_aside")
+    cursor.execute(f"SELECT number, schema_name, table_name, kind, name, facts, state FROM {_set_aside(own)}")
     return sorted(cursor.fetchall(), key=lambda item: (_ORDER[item[3]], item[0]))
 
 
 def put_back(
-    connection: Any, unchecked: frozenset[tuple[str, str, str]] = frozenset(), check_mode: bool = False
+    connection: Any, own: str, unchecked: frozenset[tuple[str, str, str]] = frozenset(), check_mode: bool = False
 ) -> list[str]:
     """Put back everything that is off, each with its record in a transaction of its own; return the statements.
 
@@ -138,9 +149,9 @@ def put_back(
     """
     run: list[str] = []
     with connection, connection.cursor() as cursor:
-        items = recorded(cursor)
+        items = recorded(cursor, own)
     for item in items:
-        for statements in _steps(item, item[1:3] + item[4:5] not in unchecked):
+        for statements in _steps(own, item, item[1:3] + item[4:5] not in unchecked):
             run += [statement for statement in statements if not statement.startswith(("DELETE", "UPDATE"))]
             if check_mode:
                 continue
@@ -153,21 +164,21 @@ def put_back(
     return run
 
 
-def put_back_at_once(cursor: Any) -> list[str]:
+def put_back_at_once(cursor: Any, own: str) -> list[str]:
     """Put back everything in the caller's transaction, over rows that were there when it was taken off."""
     run: list[str] = []
-    for item in recorded(cursor):
-        for statements in _steps(item, True):
+    for item in recorded(cursor, own):
+        for statements in _steps(own, item, True):
             for statement in statements:
                 cursor.execute(statement)
                 run.append(statement)
     return [statement for statement in run if not statement.startswith(("DELETE", "UPDATE"))]
 
 
-def _steps(item: tuple[int, str, str, str, str, dict[str, Any], str], validate: bool) -> list[list[str]]:
+def _steps(own: str, item: tuple[int, str, str, str, str, dict[str, Any], str], validate: bool) -> list[list[str]]:
     """The statements that put an item back, in groups that belong into one transaction."""
     number, schema, table, kind, name, facts, state = item
-    target, done = qualified(schema, table), f"DELETE FROM {_OWN}.set_aside WHERE number = {number}"
+    target, done = qualified(schema, table), f"DELETE FROM {_set_aside(own)} WHERE number = {number}"
     if kind == "trigger":
         return [[f"ALTER TABLE {target} {_ENABLE[facts['enabled']]} TRIGGER {quote(name)}", done]]
     if kind == "index":
@@ -182,7 +193,7 @@ def _steps(item: tuple[int, str, str, str, str, dict[str, Any], str], validate: 
     if state == "unchecked":
         return [check]
     # Validated apart: it reads the whole table and lets others write meanwhile.
-    return [[*add, f"UPDATE {_OWN}.set_aside SET state = 'unchecked' WHERE number = {number}"], check]
+    return [[*add, f"UPDATE {_set_aside(own)} SET state = 'unchecked' WHERE number = {number}"], check]
 
 
 def _comment(kind: str, what: str, facts: dict[str, Any]) -> list[str]:

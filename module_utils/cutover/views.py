@@ -7,7 +7,6 @@ from typing import Any
 
 from .errors import Refused
 from .plan.model import Plan, PlanView
-from .target.catalog import OWN_SCHEMA
 from .target.connect import first_line, qualified, quote
 
 
@@ -36,9 +35,8 @@ def add(connection: Any, plan: Plan, check_mode: bool = False) -> list[str]:
             try:
                 # One string is one transaction: a view is never there without being noted, nor one that does not run.
                 noted = cursor.mogrify("VALUES (%s, %s)", (plan.schema, view.target)).decode()
-                cursor.execute(
-                    f"{statement}; SELECT * FROM {name} LIMIT 0; INSERT INTO {quote(OWN_SCHEMA)}.tables {noted}"
-                )
+                tables = qualified(plan.own, "tables")
+                cursor.execute(f"{statement}; SELECT * FROM {name} LIMIT 0; INSERT INTO {tables} {noted}")
             except connection.Error as error:
                 raise Refused(
                     f"view {view.name}: PostgreSQL does not take its translation: {first_line(error)}. Leave it out with "

@@ -15,7 +15,6 @@ import pytest
 
 from cutover import access
 from cutover.errors import Refused, TargetError
-from cutover.target.catalog import OWN_SCHEMA
 from cutover.target.connect import check_url, connect
 from support import engine
 from support.postgres import Cluster
@@ -70,7 +69,7 @@ def test_indexes_wait_for_those_that_a_killed_run_still_builds(
     with closing(psycopg2.connect(database)) as dead:
         dead.autocommit = True
         with dead.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", (OWN_SCHEMA,))
+            cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", ("pgcutover",))
 
             def work() -> None:
                 engine.finish(path, database, plan)
@@ -106,10 +105,10 @@ def test_writes_are_counted_from_the_first_opening(postgres: Cluster, make_sqlit
             with application, application.cursor() as cursor:
                 cursor.execute("INSERT INTO one (v) VALUES ('c')")
         assert access.close_access(owner, plan)
-        assert access.read_access(owner, plan.name)["writes"] == []
+        assert access.read_access(owner, plan.schema, plan.name)["writes"] == []
         assert access.open_access(owner, plan, "application")
         deadline = time.monotonic() + 20
-        while (told := access.read_access(owner, plan.name)["writes"]) != [{"table": "one", "writes": 1}]:
+        while (told := access.read_access(owner, plan.schema, plan.name)["writes"]) != [{"table": "one", "writes": 1}]:
             assert time.monotonic() < deadline, told
             time.sleep(0.2)
 

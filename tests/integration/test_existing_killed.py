@@ -173,7 +173,7 @@ def test_foreign_key_back_but_not_checked_is_checked_by_the_next_run(made: tuple
     before = catalog(url)
     copy(path, url, plan)
     with closing(connect(url, autocommit=True)) as connection, pytest.raises(Refused, match="are still set aside"):
-        ddl.drop_own(connection)
+        ddl.drop_own(connection, "public", "test")
     # Orphans that only PostgreSQL has: the constraint comes back, its check fails.
     execute(url, "INSERT INTO child (id, parent) OVERRIDING SYSTEM VALUE VALUES (-1, 999999)")
     with pytest.raises(Refused, match=r"table child: the rows contradict foreign key to Parent.*999999"):

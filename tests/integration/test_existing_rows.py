@@ -91,7 +91,7 @@ def test_replaced_rows_are_kept_until_finalize(make_sqlite: MakeSqlite, database
     ]
     assert fetch(database, "SELECT note FROM item ORDER BY id") == [("a",), (None,)]
     with closing(connect(database, autocommit=True)) as connection:
-        ddl.drop_own(connection)
+        ddl.drop_own(connection, "public", "test")
     assert fetch(database, "SELECT count(*) FROM kind") == [(2,)]
     assert fetch(database, "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'pgcutover%'") == [(0,)]
 

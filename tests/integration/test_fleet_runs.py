@@ -297,6 +297,39 @@ def test_when_the_fleet_is_killed_no_run_goes_on_and_the_next_one_finishes(fleet
     assert fleet.rows("acme") == ["acme", "b"]
 
 
+def own(fleet: Fleet, url: str) -> dict[str, int]:
+    """By schema of a migration's own tables, the events of the journal in it."""
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'pgcutover%'")
+        counted = {}
+        for (name,) in cursor.fetchall():
+            cursor.execute(f'SELECT count(*) FROM "{name}".journal')
+            counted[name] = cursor.fetchone()[0]
+    return counted
+
+
+def test_tenants_in_schemas_of_one_database(fleet: Fleet) -> None:
+    url = fleet.urls["acme"]
+    given = {
+        name: {"cutover_source_path": str(fleet.folder / "tenants" / name / "app.sqlite")}
+        for name in ("acme", "globex")
+    }
+    fleet.write(cutover_tenants=given, cutover_target_url=url, cutover_plan_overrides={"schema": "{{ cutover_name }}"})
+    fleet.run()
+    assert fleet.outcomes() == {"acme": "migrated", "globex": "migrated"}
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        for name in given:
+            cursor.execute(f"SELECT name FROM {name}.items ORDER BY id")
+            assert cursor.fetchall() == [(name,), ("b",)]
+    journals = own(fleet, url)
+    assert set(journals) == {"pgcutover_for_acme", "pgcutover_for_globex"}
+    assert all(journals.values())
+    finalize = ("-e", "fleet_playbook=finalize.yml", "-e", "fleet_only=acme", "-e", "cutover_finalize_early=true")
+    fleet.run(*finalize)
+    assert set(own(fleet, url)) == {"pgcutover_for_globex"}
+    fleet.run("-e", "fleet_playbook=verify.yml", "-e", "fleet_only=globex")
+
+
 def refused(name: str, fleet: Fleet) -> tuple[dict[str, Any], str]:
     """Variables that are refused, and what the refusal says."""
     pattern = {"cutover_tenants_path": str(fleet.folder / "tenants/*/app.sqlite")}

@@ -60,7 +60,7 @@ def test_another_process_writes_while_rows_are_copied_and_followed(make_sqlite: 
         engine.create(database, plan)
         engine.copy(snapshot, database, plan)
         engine.finish(snapshot, database, plan)
-        began(path, snapshot, database)
+        began(path, snapshot, database, plan)
         with opened(path, database, plan) as followed:
             for _ in range(40):
                 followed.steps.once(followed.source, followed.target, 200, prove=True)

@@ -204,7 +204,7 @@ def test_tables_that_the_application_made(make_sqlite: MakeSqlite, database: str
     application.prepare(database, plan)
     engine.copy(snapshot, database, plan)
     engine.finish(snapshot, database, plan)
-    began(path, snapshot, database)
+    began(path, snapshot, database, plan)
     execute(database, "INSERT INTO review (book_id) VALUES (1)")
     with opened(path, database, plan) as followed:
         followed.write("UPDATE author SET name = CASE id WHEN 10 THEN 'bob' ELSE 'ann2' END WHERE id = 10 AND 0",

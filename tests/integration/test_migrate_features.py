@@ -213,7 +213,7 @@ def test_tables_that_the_application_wrote_to_are_kept_aside(
         assert verify(path, database, plan)["ok"]
         assert fetch(database, "SELECT count(*) FROM pgcutover_kept_1.t") == [(3,)]
         with closing(connect(database, autocommit=True)) as connection:
-            assert len(ddl.drop_own(connection)) == 2
+            assert len(ddl.drop_own(connection, "public", "test")) == 2
         assert fetch(database, "SELECT count(*) FROM t") == [(2,)]
 
 
@@ -221,7 +221,7 @@ def test_database_of_another_migration_is_refused(make_sqlite: MakeSqlite, datab
     path = make_sqlite(SCHEMA)
     migrate(path, database)
     other, _ = planned(path, name="other")
-    with pytest.raises(TargetError, match="holds the migration test, not 'other'"):
+    with pytest.raises(TargetError, match="holds the migration test into schema public, not 'other'"):
         create(database, other, replace=True)
 
 
@@ -244,9 +244,11 @@ def test_what_the_migration_left_behind_goes_and_the_rows_stay(make_sqlite: Make
     migrate(make_sqlite(SCHEMA), database)
     with closing(connect(database, autocommit=True)) as connection:
         assert (
-            ddl.drop_own(connection, check_mode=True) == ddl.drop_own(connection) == ['DROP SCHEMA "pgcutover" CASCADE']
+            ddl.drop_own(connection, "public", "test", check_mode=True)
+            == ddl.drop_own(connection, "public", "test")
+            == ['DROP SCHEMA "pgcutover" CASCADE']
         )
-        assert ddl.drop_own(connection) == []
+        assert ddl.drop_own(connection, "public", "test") == []
     assert fetch(database, "SELECT x FROM t ORDER BY id") == [("a",), ("b",)]
 
 

@@ -280,7 +280,7 @@ def test_views_go_with_their_tables_and_come_again(make_sqlite: MakeSqlite, post
     copy(path, database, plan, position="another", replace=True)
     assert len([s for s in finish(path, database, plan) if s.startswith("CREATE VIEW")]) == 2
     with closing(connect(database)) as connection:
-        assert "public.v" in own_tables(connection)
+        assert "public.v" in own_tables(connection, "pgcutover")
     role = postgres.create_database()
     try:
         with closing(connect(database)) as connection:

@@ -108,6 +108,21 @@ def _without(role: str, postgres: Cluster) -> list[str]:
     return [f"DROP OWNED BY {role}", f"DROP ROLE {role}"] if there else ["SELECT 1"]
 
 
+def test_sessions_of_the_role_start_in_the_schema_of_its_tables(provider: Provider, owner: str) -> None:
+    name = 'Shop "2"'
+    given = {"run_database": True, "cutover_engine_schema": name}
+    for again in (False, True):
+        said = provider.run(owner, **given)
+        assert (set(re.findall(r"changed=(\d+)", said)) == {"0"}) == again
+    with closing(psycopg2.connect(provider.found()["app"])) as connection, connection.cursor() as cursor:
+        cursor.execute("SHOW search_path")
+        assert cursor.fetchone() == ('"Shop ""2"""',)
+    # The schema comes with its tables; the engine gives the right to see it.
+    assert fetch(owner, "SELECT to_regnamespace(quote_ident(%s))", name) == [(None,)]
+    said = provider.run(owner, "--check", **given)
+    assert set(re.findall(r"changed=(\d+)", said)) == {"0"}
+
+
 def test_role_of_the_application_is_made_and_a_second_run_changes_nothing(provider: Provider, owner: str) -> None:
     said = provider.run(owner, run_database=True)
     assert "is no superuser, may create roles, may not create databases, owns the database" in said

@@ -233,10 +233,10 @@ def test_nothing_is_dropped_while_rows_are_in_quarantine(database: str, make_sql
     with closing(connect(database, autocommit=True)) as connection:
         for check_mode in (True, False):
             with pytest.raises(Refused, match="4 rows of 1 tables are in quarantine"):
-                ddl.drop_own(connection, check_mode)
+                ddl.drop_own(connection, "public", "test", check_mode)
         assert len(held(database)) == 4
-        assert ddl.drop_own(connection, True, "drop") == ['DROP SCHEMA "pgcutover" CASCADE']
-        ddl.drop_own(connection, False, "keep")
+        assert ddl.drop_own(connection, "public", "test", True, "drop") == ['DROP SCHEMA "pgcutover" CASCADE']
+        ddl.drop_own(connection, "public", "test", False, "keep")
     assert fetch(database, "SELECT count(*) FROM pgcutover_quarantine_1.quarantine") == [(4,)]
     assert fetch(database, "SELECT to_regnamespace('pgcutover')") == [(None,)]
 

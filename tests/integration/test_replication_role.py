@@ -68,7 +68,7 @@ class Replication:
         wal.arrange(str(source), consent=True)
         made = capture.install(str(source), self.plan)
         with closing(connect(url)) as target, target.cursor() as cursor:
-            position.begin(cursor, made.id, made.position)
+            position.begin(cursor, "pgcutover", made.id, made.position)
             target.commit()
 
     def command(self, tasks: str, *more: str, **variables: Any) -> list[str]:

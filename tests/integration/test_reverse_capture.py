@@ -144,11 +144,11 @@ def test_it_is_taken_out_without_a_trace(postgres: Cluster, make_sqlite: MakeSql
     path = make_sqlite("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t VALUES (1, 'a');")
     switched = switch(postgres, path, database, tables="existing")
     with closing(connect(database)) as connection:
-        assert capture.remove(connection, check_mode=True) != []
+        assert capture.remove(connection, "public", "test", check_mode=True) != []
         with connection, connection.cursor() as cursor:
             assert capture.problems(cursor, switched.plan) == []
-        assert capture.remove(connection)
-        assert capture.remove(connection) == []
+        assert capture.remove(connection, "public", "test")
+        assert capture.remove(connection, "public", "test") == []
     assert catalog(database) == before
 
 

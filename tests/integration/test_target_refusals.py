@@ -12,6 +12,7 @@ import pytest
 
 from conftest import MakeSqlite
 from cutover.errors import Finding, TargetError
+from cutover.own import own_schema
 from cutover.target import catalog
 from cutover.target.connect import Url, connect
 from support.engine import POSITION, copy, create, migrate, planned
@@ -38,7 +39,7 @@ def other(url: str, database: str) -> str:
 def preflight(url: str, size: int = 0, schema: str = "public") -> list[Finding]:
     with closing(connect(url, autocommit=True)) as connection:
         server = catalog.inspect(connection, schema)
-        return catalog.findings(server, catalog.own_tables(connection), size)
+        return catalog.findings(server, catalog.own_tables(connection, own_schema(schema)), size)
 
 
 @pytest.fixture

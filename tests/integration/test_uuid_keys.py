@@ -137,7 +137,7 @@ def test_map_leads_back_from_every_value(shop: tuple[Path, str, Migrated]) -> No
             for table in plan.tables:
                 for column in table.columns:
                     name = quote(column.target)
-                    back = idmap.restore_sql(column, name)
+                    back = idmap.restore_sql("pgcutover", column, name)
                     cursor.execute(f"SELECT ({back})::text FROM public.{quote(table.target)}")
                     codec = codec_of(column)
                     values = [
@@ -178,7 +178,7 @@ def test_application_cannot_see_the_maps_and_finalize_removes_them(shop: tuple[P
             url, 'CREATE ROLE "stranger of maps"', 'SET ROLE "stranger of maps"', "SELECT * FROM pgcutover.ids_customer"
         )
     with closing(connect(url, autocommit=True)) as target:
-        assert drop_own(target)
+        assert drop_own(target, "public", "test")
     assert fetch(url, "SELECT count(*) FROM pg_class WHERE relname LIKE 'ids\\_%'") == [(0,)]
     assert len(stored(url, "customer")) == 6
 

@@ -112,10 +112,15 @@ def verify(path: Path, url: str, plan: Plan, workers: int = 2) -> dict[str, Any]
 
 
 def migrate(
-    path: Path, url: str, overrides: Mapping[str, Any] | None = None, workers: int = 2, ids: str = "keep"
+    path: Path,
+    url: str,
+    overrides: Mapping[str, Any] | None = None,
+    workers: int = 2,
+    ids: str = "keep",
+    name: str = "test",
 ) -> Migrated:
     """Describe, profile, derive, check, create, copy, finish, verify. Errors among the findings fail the test."""
-    plan, findings = planned(path, overrides, ids=ids)
+    plan, findings = planned(path, overrides, name, ids)
     findings = findings + checked(path, plan)
     assert errors(findings) == []
     create(url, plan)

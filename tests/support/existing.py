@@ -34,13 +34,15 @@ def described(url: str, schema: str = "public") -> target_model.TargetDescriptio
     return found
 
 
-def planned(path: Path, url: str, overrides: Mapping[str, Any] | None = None) -> tuple[Plan, list[Finding]]:
+def planned(
+    path: Path, url: str, overrides: Mapping[str, Any] | None = None, name: str = "test"
+) -> tuple[Plan, list[Finding]]:
     """Survey both sides and derive the plan."""
     found = survey(str(path), lambda declared: True, workers=1)
     source = source_model.from_dict(found["description"])
     profiles = {name: source_profile.from_dict(data) for name, data in found["profiles"].items()}
     target = described(url, str((overrides or {}).get("schema", "public")))
-    plan, findings = derive_existing("test", source, profiles, overrides, target)
+    plan, findings = derive_existing(name, source, profiles, overrides, target)
     assert plan_from_dict(plan.as_dict()) == plan
     return plan, findings
 
@@ -59,15 +61,15 @@ def prepare(url: str, plan: Plan, replace: bool = False) -> list[str]:
         return existing.prepare(connection, plan, replace)
 
 
-def undo(url: str) -> list[str]:
+def undo(url: str, schema: str = "public", name: str = "test") -> list[str]:
     """Put the application's tables back as they were."""
     with closing(connect(url)) as connection:
-        return existing.undo(connection)
+        return existing.undo(connection, schema, name)
 
 
-def migrate(path: Path, url: str, overrides: Mapping[str, Any] | None = None) -> Migrated:
+def migrate(path: Path, url: str, overrides: Mapping[str, Any] | None = None, name: str = "test") -> Migrated:
     """Describe, plan, check, copy, finish, verify. Errors among the findings fail the test."""
-    plan, findings = planned(path, url, overrides)
+    plan, findings = planned(path, url, overrides, name)
     findings = findings + checked(path, url, plan)
     assert errors(findings) == []
     prepare(url, plan)

@@ -47,7 +47,7 @@ class Followed:
     def position(self) -> int:
         """Up to which position of the log the target has everything."""
         with self.target, self.target.cursor() as cursor:
-            standing = position.read(cursor)
+            standing = position.read(cursor, self.plan.own)
         assert standing is not None
         return standing.position
 
@@ -73,13 +73,13 @@ def arranged(path: Path, url: str, plan: Plan) -> Path:
     return snapshot
 
 
-def began(path: Path, snapshot: Path, url: str) -> None:
+def began(path: Path, snapshot: Path, url: str, plan: Plan) -> None:
     """Note in the target that it holds the snapshot."""
     with closing(open_readonly(str(snapshot))) as source, closing(connect(url)) as target:
         found = install.inspect(source)
         assert found is not None
         with target, target.cursor() as cursor:
-            position.begin(cursor, found.id, changes.position(source))
+            position.begin(cursor, plan.own, found.id, changes.position(source))
 
 
 @contextmanager
@@ -105,6 +105,6 @@ def following(
     engine.create(url, plan)
     engine.copy(snapshot, url, plan)
     engine.finish(snapshot, url, plan)
-    began(path, snapshot, url)
+    began(path, snapshot, url, plan)
     with opened(path, url, plan) as followed:
         yield followed

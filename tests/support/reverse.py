@@ -65,7 +65,7 @@ class Switched:
     def waiting(self) -> int:
         """Entries in the outbox."""
         with closing(connect(self.owner, autocommit=True)) as connection, connection.cursor() as cursor:
-            return waiting(cursor).count
+            return waiting(cursor, self.plan.own).count
 
     def replay(self, limit: int = 1_000) -> Replayed:
         """Replay everything that waits now, ``limit`` entries at a time; the sum of it."""
@@ -111,19 +111,20 @@ def switch(
     ids: str = "keep",
     tables: str = "derive",
     follows: bool = False,
+    name: str = "test",
 ) -> Switched:
     """Move a file to PostgreSQL, make the way back ready, fence the file and let a new role of the application in."""
     if tables == "existing":
-        plan = existing.migrate(path, owner, overrides).plan
+        plan = existing.migrate(path, owner, overrides, name).plan
     else:
-        plan, _ = engine.planned(path, overrides, ids=ids)
+        plan, _ = engine.planned(path, overrides, name, ids)
         # follows: as a cutover does that is followed, from a snapshot with its position in the change log.
         copied = arranged(path, owner, plan) if follows else path
         engine.create(owner, plan)
         engine.copy(copied, owner, plan, workers=1)
         engine.finish(copied, owner, plan, workers=1)
         if follows:
-            began(path, copied, owner)
+            began(path, copied, owner, plan)
     role, app = application_role(postgres, owner)
     with closing(connect(owner)) as connection:
         assert capture.install(connection, plan)

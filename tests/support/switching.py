@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -29,7 +29,7 @@ from cutover.lock import replicating
 from cutover.plan.model import Plan
 from cutover.reverse import capture as reverse_capture
 from cutover.source.fence import fence_id
-from cutover.target.connect import connect
+from cutover.target.connect import connect, quote
 
 from . import engine
 from .postgres import Cluster, Database
@@ -249,9 +249,9 @@ def make_source(path: Path, rows: int = 300) -> None:
         connection.execute("COMMIT")
 
 
-def follow_ready(source: Path, folder: Path, database: Database) -> Plan:
+def follow_ready(source: Path, folder: Path, database: Database, overrides: Mapping[str, Any] | None = None) -> Plan:
     """Everything before the critical section: capture, snapshot, copy, keys, position, the way back."""
-    plan, findings = engine.planned(source)
+    plan, findings = engine.planned(source, overrides)
     assert engine.errors(findings) == []
     installed = install.install(str(source), plan)
     copy = folder / "snapshot.sqlite"
@@ -263,7 +263,7 @@ def follow_ready(source: Path, folder: Path, database: Database) -> Plan:
     assert engine.verify(copy, database.url, plan)["ok"]
     with closing(connect(database.url)) as target:
         with target, target.cursor() as cursor:
-            follow_position.begin(cursor, installed.id, installed.position)
+            follow_position.begin(cursor, plan.own, installed.id, installed.position)
         reverse_capture.install(target, plan)
     return plan
 
@@ -275,6 +275,10 @@ def admitted(cluster: Cluster, database: Database, plan: Plan) -> tuple[str, str
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(f'CREATE ROLE "{role}" LOGIN PASSWORD %s', (ROLE_PASSWORD,))
+            if plan.schema != "public":
+                # As the role database does.
+                where = f'IN DATABASE "{database.name}"'
+                cursor.execute(f'ALTER ROLE "{role}" {where} SET search_path TO {quote(plan.schema)}')
     with closing(connect(database.url)) as target:
         access.admit_readers(target, plan, role)
     return role, cluster.url(role, ROLE_PASSWORD, database.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -130,6 +131,54 @@ def test_what_two_tenants_share_is_refused(first: dict[str, Any], second: dict[s
     with pytest.raises(CutoverError, match=f"Tenants acme and globex have the same {what}"):
         tenants.check_shared(both, {}, "migrate.yml")
     tenants.check_shared(both[:1], {}, "migrate.yml")
+
+
+SHOP = {"database": ("db1", 5432, "shop"), "given": True}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ({}, {}, "Tenants acme and globex have the same database (db1 5432 shop) and the same schema in it (public)"),
+        ({"schema": "one"}, {"schema": "one"}, "and the same schema in it (one), which holds one migration."),
+        ({"schema": "one"}, {}, ""),
+        ({"schema": "one", "application_role": "a"}, {"schema": "two", "application_role": "b"}, ""),
+        (
+            {"schema": "one", "application_role": "a"},
+            {"schema": "two", "application_role": "a"},
+            "have the same role of the application (a) in one database (db1 5432 shop)",
+        ),
+        (
+            {"schema": "one", "given": False},
+            {"schema": "two"},
+            "Schemas of one database are for a database that is there already",
+        ),
+    ],
+)
+def test_schemas_of_one_database(first: dict[str, Any], second: dict[str, Any], said: str) -> None:
+    both = [made("acme", **{**SHOP, **first}), made("globex", **{**SHOP, **second})]
+    if not said:
+        tenants.check_shared(both, {}, "cutover.yml")
+        return
+    with pytest.raises(CutoverError, match=re.escape(said)) as caught:
+        tenants.check_shared(both, {}, "migrate.yml")
+    assert caught.value.message.endswith(NOTHING)
+
+
+@pytest.mark.parametrize("shared", ["pgbouncer_auth_user", "pgbouncer_auth_schema"])
+def test_what_pgbouncer_looks_up_by_is_not_shared_in_one_database(shared: str) -> None:
+    own = [{"pgbouncer_auth_user": name, "pgbouncer_auth_schema": name} for name in ("a", "b")]
+    first, second = (made(one["pgbouncer_auth_user"], **SHOP, schema=one["pgbouncer_auth_user"], **one) for one in own)
+    tenants.check_shared([first, second], {}, "cutover.yml")
+    other = made("b", **{**second.settings, shared: "a"})
+    with pytest.raises(CutoverError, match=f"the same {shared} \\(a\\) in one database"):
+        tenants.check_shared([first, other], {}, "cutover.yml")
+    tenants.check_shared([first, other], {}, "status.yml")
+
+
+def test_the_schema_and_the_role_are_read_from_what_the_operator_wrote() -> None:
+    assert [tenants.schema(given) for given in ({"schema": "a"}, {}, None, "nonsense")] == ["a", *["public"] * 3]
+    assert [tenants.user(url) for url in ("postgresql://a%40b:x@h/d", "", "http://[")] == ["a@b", "", ""]
 
 
 def test_one_file_by_two_paths_is_one_file() -> None:

@@ -62,7 +62,7 @@ def inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inventory:
     (tmp_path / "local").mkdir()
     monkeypatch.setattr(plugin.C, "DEFAULT_LOCAL_TMP", str(tmp_path / "local/own"))
     monkeypatch.setenv("PWD", str(tmp_path))
-    for name in ("CUTOVER_TARGET_URL", "AWS_REGION", "AWS_DEFAULT_REGION"):
+    for name in ("CUTOVER_TARGET_URL", "CUTOVER_REHEARSAL_URL", "AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
     return Inventory(tmp_path)
 
@@ -173,3 +173,65 @@ def test_options_that_a_run_of_its_own_cannot_have_are_refused(
     answer = inventory.run("migrate.yml", SOURCES, {**PATH, **URL}, found=BOTH, looked=looked("acme", "globex"))
     assert answer["failed"]
     assert told in answer["msg"]
+
+
+IN_ONE = {
+    "cutover_provider": "external",
+    "cutover_target_url": "postgresql://o@db1/shop",
+    "cutover_plan_overrides": {"schema": "{{ cutover_name }}"},
+}
+
+
+@pytest.mark.parametrize(
+    ("playbook", "variables", "said"),
+    [
+        ("cutover.yml", {}, ""),
+        ("migrate.yml", {"cutover_provider": "native"}, ""),
+        ("migrate.yml", {"cutover_plan_overrides": {}}, "the same schema in it (public)"),
+        ("migrate.yml", {"cutover_plan_overrides": {"schema": "all"}}, "the same schema in it (all)"),
+        (
+            "cutover.yml",
+            {"cutover_application_url": "postgresql://app:x@db1/shop"},
+            "have the same role of the application (app) in one database (db1 5432 shop)",
+        ),
+        ("cutover.yml", {"cutover_application_url": "postgresql://{{ cutover_name }}:x@db1/shop"}, ""),
+        ("cutover.yml", {"cutover_rehearsal": True}, ""),
+        (
+            "cutover.yml",
+            {
+                "cutover_rehearsal": True,
+                "cutover_rehearsal_url": "postgresql://o@db1/scratch",
+                "cutover_plan_overrides": {},
+            },
+            "the same database (db1 5432 scratch) and the same schema in it (public)",
+        ),
+    ],
+)
+def test_schemas_of_one_database(inventory: Inventory, playbook: str, variables: dict[str, Any], said: str) -> None:
+    given = {"found": BOTH, "looked": looked("acme", "globex")}
+    answer = inventory.run(playbook, SOURCES, {**PATH, **IN_ONE, **variables}, **given)
+    assert said in answer.get("msg", "")
+    assert bool(answer.get("failed")) == bool(said), answer
+
+
+@pytest.mark.parametrize(
+    ("variables", "taken"),
+    [
+        ({}, True),
+        ({"pgbouncer_auth_method": "file"}, False),
+        ({"pgbouncer_manage_auth_function": False}, False),
+        ({"pgbouncer_auth_user": "{{ cutover_name }}_look", "pgbouncer_auth_schema": "{{ cutover_name }}_look"}, False),
+    ],
+)
+def test_pgbouncers_of_one_database_look_up_by_their_own(
+    inventory: Inventory, variables: dict[str, Any], taken: bool
+) -> None:
+    groups = {**SOURCES, "pgbouncer": ["bouncer1"]}
+    apart = {
+        "pgbouncer_config_directory": "/etc/{{ cutover_name }}",
+        "pgbouncer_listen_port": "{{ cutover_name | length }}",
+    }
+    given = {"found": BOTH, "looked": looked("acme", "globex")}
+    answer = inventory.run("cutover.yml", groups, {**PATH, **IN_ONE, **apart, **variables}, **given)
+    assert ("have the same pgbouncer_auth_user (pgbouncer_auth) in one database" in answer.get("msg", "")) == taken
+    assert bool(answer.get("failed")) == taken, answer

@@ -109,7 +109,7 @@ def test_many_fields_at_once_are_those_made_one_by_one(namespace: uuid.UUID, key
         table = type(table)(**{**table.__dict__, "columns": (column(namespace, kind),)})
         sent: list[bytes] = []
         cursor = SimpleNamespace(copy_expert=lambda sql, file, sent=sent: sent.append(file.read()))
-        idmap.copy(cursor, table, keys, Fields(namespace, kind == "text"))
+        idmap.copy(cursor, "pgcutover", table, keys, Fields(namespace, kind == "text"))
         rows = b"".join(struct.pack(">hiq", 2, 8, key) + codec_of(table.columns[0]).wire(kind)(key) for key in keys)
         assert sent == [COPY_HEADER + rows + COPY_TRAILER]
 

@@ -13,10 +13,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from ..errors import CutoverError
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
-_ONE_EACH = (
-    "A database holds one migration: its journal and its own tables lie in the schema pgcutover there. "
-    "Several tenants in schemas of one database are not in this version; give each a database of its own."
-)
+#: Settings that servers of two tenants in one database must not share: what they are set up with there.
+_AUTH = ("pgbouncer_auth_user", "pgbouncer_auth_schema")
 _RULE = "it must start with a letter and hold at most 40 of a-z, 0-9, - and _"
 #: Keys of a tenant that are the fleet's own: the host of its source, and the hosts that its run sees.
 HOST, HOSTS = "cutover_tenant_host", "cutover_tenant_hosts"
@@ -182,7 +180,7 @@ def check_files(tenants: list[Tenant], looked: Mapping[str, Mapping[str, Any]]) 
 
 
 def check_shared(tenants: list[Tenant], looked: Mapping[str, Mapping[str, Any]], playbook: str) -> None:
-    """Raise CutoverError for what two tenants must not share: file, state, secrets, database, a container or an instance of RDS;
+    """Raise CutoverError for what two tenants must not share: file, state, secrets, schema, a container or an instance of RDS;
     other servers where they are set up."""
     problems: list[str] = []
     taken: dict[tuple[Any, ...], str] = {}
@@ -192,7 +190,50 @@ def check_shared(tenants: list[Tenant], looked: Mapping[str, Mapping[str, Any]],
             if other != tenant.name:
                 told = " ".join(str(part) for part in key)
                 problems.append(f"Tenants {other} and {tenant.name} have the same {what} ({told}). {advice}")
-    refuse(problems)
+    refuse([*problems, *_in_one_database(tenants, playbook)])
+
+
+def _in_one_database(tenants: list[Tenant], playbook: str) -> Iterable[str]:
+    """What keeps tenants from being together in a database."""
+    together: dict[tuple[Any, ...], list[Tenant]] = {}
+    for tenant in tenants:
+        if tenant.settings.get("database"):
+            together.setdefault(tuple(tenant.settings["database"]), []).append(tenant)
+    for place_of, there in together.items():
+        where = " ".join(str(part) for part in place_of)
+        for number, tenant in enumerate(there):
+            for other in there[:number]:
+                yield from _beside(other, tenant, where, playbook)
+
+
+def _beside(other: Tenant, tenant: Tenant, where: str, playbook: str) -> Iterable[str]:
+    """Why two tenants cannot be in one database."""
+    both, mine, theirs = f"Tenants {other.name} and {tenant.name}", tenant.settings, other.settings
+    schema = mine.get("schema", "public")
+    if not (mine.get("given") and theirs.get("given")):
+        yield (
+            f"{both} have the same database ({where}). What is provided gives each tenant a database with roles of its own, "
+            "named after cutover_name: give each another name. Schemas of one database are for a database that is there "
+            "already: cutover_provider: external, with its URL."
+        )
+    elif schema == theirs.get("schema", "public"):
+        yield (
+            f"{both} have the same database ({where}) and the same schema in it ({schema}), which holds one migration. Give "
+            "each a database of its own, or a schema of its own: cutover_plan_overrides: {schema: …}."
+        )
+    else:
+        role = mine.get("application_role")
+        if role and role == theirs.get("application_role"):
+            yield (
+                f"{both} have the same role of the application ({role}) in one database ({where}): each would have the rights "
+                "of both, and a session looks for its tables in one schema. Give each its own cutover_application_url."
+            )
+        for name in _AUTH if playbook in SERVERS else ():
+            if mine.get(name) and mine[name] == theirs.get(name):
+                yield (
+                    f"{both} have the same {name} ({mine[name]}) in one database ({where}): the PgBouncer of one would get "
+                    f"another password or function than it looks up by. Give each its own, or pgbouncer_auth_method: file."
+                )
 
 
 def _claims(tenant: Tenant, seen: Mapping[str, Any], playbook: str) -> Iterable[tuple[str, tuple[Any, ...], str]]:
@@ -212,12 +253,6 @@ def _claims(tenant: Tenant, seen: Mapping[str, Any], playbook: str) -> Iterable[
         yield "cutover_state_dir", (tenant.host, settings["cutover_state_dir"]), each
     if settings.get("cutover_secrets_dir"):
         yield "cutover_secrets_dir", (settings["cutover_secrets_dir"],), each
-    if settings.get("database"):
-        yield (
-            "database",
-            tuple(settings["database"]),
-            _ONE_EACH,
-        )
     for what, host, value in settings.get("alone") or ():
         yield what, (host, value), each
     if playbook in SERVERS:
@@ -237,6 +272,19 @@ def place(url: str) -> tuple[Any, ...]:
         )
     except ValueError:
         return ()
+
+
+def schema(overrides: Any) -> str:
+    """The schema of the application's tables, by ``cutover_plan_overrides``."""
+    return str(overrides.get("schema", "public")) if isinstance(overrides, Mapping) else "public"
+
+
+def user(url: str) -> str:
+    """The role of a URL; empty when there is none, or when it cannot be read."""
+    try:
+        return unquote(urlsplit(url).username or "")
+    except ValueError:
+        return ""
 
 
 def finished(stage: str | None, unchanged: bool, playbook: str) -> bool:

@@ -117,7 +117,7 @@ class Applier:
         batch = [stage for stage in touched if stage.table.name in staged]
         whole = [stage for stage in touched if stage.table.name in changes.whole]
         for stage in batch:
-            ids.keep_map(cursor, stage.table, staged[stage.table.name])
+            ids.keep_map(cursor, self.plan, stage.table, staged[stage.table.name])
         applied.upserted = {name: one.rows for name, one in staged.items() if one.rows}
         applied.deleted = {name: one.gone for name, one in staged.items() if one.gone}
         applied.rows += sum(len(one.rows) + len(one.gone) for one in staged.values())

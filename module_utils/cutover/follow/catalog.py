@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..plan.model import Plan
-from ..target.catalog import OWN_SCHEMA
 from ..target.connect import qualified, quote
 
 
@@ -124,7 +123,7 @@ ORDER BY a.attnum
 def load(cursor: Any, plan: Plan) -> Facts:
     """The facts about the plan's tables."""
     tables = {table.target: table for table in plan.tables}
-    given = {"tables": [qualified(plan.schema, name) for name in tables], "own": OWN_SCHEMA}
+    given = {"tables": [qualified(plan.schema, name) for name in tables], "own": plan.own}
     cursor.execute(_FOREIGN_KEYS, given)
     keys = tuple(
         ForeignKey(

@@ -14,20 +14,18 @@ from ..errors import Unfit
 from ..plan.codec import codec_of
 from ..plan.model import Plan, PlanColumn, PlanTable
 from ..source.sqltokens import quote as quote_source
-from ..target.catalog import OWN_SCHEMA
-from ..target.connect import qualified
 from .stage import Staged
 
 #: SQLite takes so many bound values in any version.
 _VALUES = 900
 
 
-def keep_map(cursor: Any, table: PlanTable, staged: Staged) -> None:
+def keep_map(cursor: Any, plan: Plan, table: PlanTable, staged: Staged) -> None:
     """Bring the map of a table to the keys of a batch."""
     own = table.uuid_key
     if own is None:
         return
-    name = qualified(OWN_SCHEMA, idmap.map_name(table.name))
+    name = idmap.map_of(plan.own, table.name)
     there = [key[0] for key in staged.there if key[0].__class__ is int]
     present = set(there)
     gone = [key[0] for key in staged.gone if key[0].__class__ is int and key[0] not in present]
@@ -56,18 +54,19 @@ def keep_orphans(
         parent = plan.table(name)
         touched = name in there or name in deleted or any(t.name in there or t.name in deleted for t, _ in referring)
         if touched:
-            _keep(source, cursor, parent, referring, there, deleted)
+            _keep(source, cursor, plan.own, parent, referring, there, deleted)
 
 
 def _keep(
     source: Any,
     cursor: Any,
+    own: str,
     parent: PlanTable,
     referring: list[tuple[PlanTable, PlanColumn]],
     there: dict[str, list[Key]],
     deleted: dict[str, list[Key]],
 ) -> None:
-    cursor.execute(f"SELECT old FROM {idmap.ORPHANS} WHERE key_of = %s", (parent.name,))
+    cursor.execute(f"SELECT old FROM {idmap.orphans_of(own)} WHERE key_of = %s", (parent.name,))
     known = {old for (old,) in cursor.fetchall()}
     asked = known | {key[0] for key in deleted.get(parent.name, ()) if key[0].__class__ is int}
     referred: set[int] = set()
@@ -79,22 +78,24 @@ def _keep(
             )
             referred |= set(_numbers(row[:1] for row in capture.rows(source, narrow, written)))
         referred |= set(_among(source, table, column, asked))
-    own = quote_source(parent.key[0])
+    key = quote_source(parent.key[0])
     rows: set[int] = set()
     for some in _slices(referred):
         marks = ", ".join("?" * len(some))
         rows |= set(
-            _numbers(source.execute(f"SELECT {own} FROM {quote_source(parent.name)} WHERE {own} IN ({marks})", some))
+            _numbers(source.execute(f"SELECT {key} FROM {quote_source(parent.name)} WHERE {key} IN ({marks})", some))
         )
     wanted = referred - rows
     if known - wanted:
         cursor.execute(
-            f"DELETE FROM {idmap.ORPHANS} WHERE key_of = %s AND old = ANY(%s::bigint[])",
+            f"DELETE FROM {idmap.orphans_of(own)} WHERE key_of = %s AND old = ANY(%s::bigint[])",
             (parent.name, list(known - wanted)),
         )
     text = codec_of(parent.column(parent.key[0])).canonical(parent.column(parent.key[0]).type)
     for old in sorted(wanted - known):
-        cursor.execute(f"INSERT INTO {idmap.ORPHANS} VALUES (%s, %s, %s)", (parent.name, old, text(old).decode()))
+        cursor.execute(
+            f"INSERT INTO {idmap.orphans_of(own)} VALUES (%s, %s, %s)", (parent.name, old, text(old).decode())
+        )
 
 
 def _among(source: Any, table: PlanTable, column: PlanColumn, asked: Iterable[int]) -> Iterable[int]:

@@ -15,7 +15,7 @@ from ..errors import SourceChanged, SourceError
 from ..ranges import explained
 from ..source.connect import check_file, open_writable
 from .carrier import LOOK, QUICK_POLL, SLOW_POLL, Carrier
-from .position import TABLE
+from .position import table_of
 from .steps import Steps
 
 #: Seconds between two prunings (each takes the application's write lock for a moment), two proofs of a batch.
@@ -98,7 +98,7 @@ class Follower(Carrier):
         with target.cursor() as cursor:
             # The commits of batches may be lost in a crash of the server; this one takes all before it to its disk.
             cursor.execute("SELECT set_config('synchronous_commit', 'on', true)")
-            cursor.execute(f"UPDATE {TABLE} SET position = position")
+            cursor.execute(f"UPDATE {table_of(self.plan.own)} SET position = position")
         target.commit()
         try:
             with contextlib.closing(open_writable(self.path, timeout=0.05)) as source:

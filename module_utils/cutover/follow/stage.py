@@ -78,6 +78,7 @@ class Stage:
         self._keys = Packer(replace(self.sent, columns=tuple(keys))) if keys else None
         #: Rows that were put into the temporary tables since they were truncated, or may have been.
         self._used = 1
+        self._own = plan.own
         self._quarantines = bool(quarantine.columns(self.sent))
         self._mixes = any(column.codec not in _INJECTIVE or column.collation for column in keys)
         self.key_names = [quote(column.target) for column in keys]
@@ -180,7 +181,7 @@ class Stage:
             cursor.execute(f"DELETE FROM {self._keep} AS k USING {self.rows} AS s WHERE {self.same('k', 's')}")
         if self._quarantines:
             self._release(cursor, keys)
-            quarantine.copy(cursor, self.sent, staged.aside)
+            quarantine.copy(cursor, self._own, self.sent, staged.aside)
         return staged
 
     def _release(self, cursor: Any, keys: Sequence[Key]) -> None:
@@ -194,7 +195,7 @@ class Stage:
             names.append(quarantine.shown(row_name(self.sent, tuple(row))))
             stored.append(quarantine.text(self.table.key, key))
         cursor.execute(
-            f"DELETE FROM {quarantine.TABLE} AS q USING unnest(%s::text[], %s::jsonb[]) AS k(key, stored)"
+            f"DELETE FROM {quarantine.table_of(self._own)} AS q USING unnest(%s::text[], %s::jsonb[]) AS k(key, stored)"
             " WHERE q.table_name = %s AND q.key = k.key AND q.stored @> k.stored",
             (names, stored, self.table.name),
         )
@@ -213,8 +214,8 @@ class Stage:
 
         self._copy(cursor, self.rows, self.names, self.packer.chunks(rows, refused))
         if self._quarantines:
-            cursor.execute(f"DELETE FROM {quarantine.TABLE} WHERE table_name = %s", (self.table.name,))
-            quarantine.copy(cursor, self.sent, aside)
+            cursor.execute(f"DELETE FROM {quarantine.table_of(self._own)} WHERE table_name = %s", (self.table.name,))
+            quarantine.copy(cursor, self._own, self.sent, aside)
 
     def delete_whole(self, cursor: Any) -> int:
         """Delete the rows of a table without a key that the source no longer has, as often as it has them; how many."""

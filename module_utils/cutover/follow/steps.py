@@ -44,7 +44,7 @@ class Steps:
 
     def check(self, source: Any, cursor: Any) -> position.Position:
         """Where the target stands, once it is sure that it follows this very log. Raises Refused, SourceChanged."""
-        standing = position.read(cursor)
+        standing = position.read(cursor, self.plan.own)
         with explained(source):
             found = install.inspect(source)
             oldest = source.execute(f"SELECT min(seq) FROM {LOG}").fetchone()[0] if found else None
@@ -92,7 +92,7 @@ class Steps:
     def _once(self, source: Any, target: Any, limit: int, may_rebuild: bool, prove: bool) -> Done:
         began = time.monotonic()
         with target.cursor() as cursor:
-            standing = position.read(cursor, lock=True)
+            standing = position.read(cursor, self.plan.own, lock=True)
             if standing is None:
                 raise Refused(
                     "the target was prepared anew: there is no position to follow from. Run cutover.yml again."
@@ -105,7 +105,7 @@ class Steps:
             if not changes.logged:
                 return Done(0, standing.position, newest)
             applied = self.applier.apply(source, cursor, changes, may_rebuild)
-            position.advance(cursor, standing.capture_id, changes.through)
+            position.advance(cursor, self.plan.own, standing.capture_id, changes.through)
             proof = None
             if prove:
                 before = time.monotonic()

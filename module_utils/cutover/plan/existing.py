@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import Finding
+from ..own import own_schema
 from ..source.model import Description, Table
 from ..source.profile import TableProfile
 from ..target.model import TargetDescription, TargetTable
@@ -127,7 +128,8 @@ def _made_here(target: TargetDescription) -> Finding:
     return Finding(
         "error",
         f"schema {target.schema} holds tables that pg-cutover itself made ({', '.join(target.created[:5])}): an earlier run had "
-        "cutover_schema: derive. Drop them and the schema pgcutover, then let the application make its tables.",
+        "cutover_schema: derive. Drop them and the schema "
+        f"{own_schema(target.schema)}, then let the application make its tables.",
     )
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from ..own import own_schema
+
 VERSION = 1
 
 
@@ -210,6 +212,11 @@ class Plan:
     mode: str = "derive"
     structure: str | None = None
     views: tuple[PlanView, ...] = ()
+
+    @property
+    def own(self) -> str:
+        """The schema of the migration's own tables."""
+        return own_schema(self.schema)
 
     def table(self, name: str) -> PlanTable:
         """The table called ``name`` in the source. Raises KeyError."""

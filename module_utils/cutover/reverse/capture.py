@@ -11,32 +11,16 @@ import json
 from typing import Any
 
 from ..codecs.base import base_type
-from ..ddl import OWN
 from ..errors import Refused
+from ..own import own_schema
 from ..plan.model import Plan, PlanTable
-from ..target.catalog import OWN_SCHEMA
-from ..target.connect import explain, qualified, quote
+from ..target.connect import explain, literal, qualified, quote
+from ..target.mine import check_mine, of_another
 
-#: t: the table by its name in the source. k: the key as text, NULL: rows without number, so the whole table counts as changed.
-OUTBOX = f"{OWN}.outbox"
-#: One row: the plan that the capture is for and what the target looked like; its lock lets one replay at a time.
-STATE = f"{OWN}.reverse"
 #: The triggers on the application's tables: this and the event.
 PREFIX = "pgcutover_capture_"
 _LOCK_TIMEOUT = "10s"
 
-_TABLES = (
-    (
-        f"CREATE TABLE IF NOT EXISTS {OUTBOX} (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, t text NOT NULL,"
-        " k text[], at timestamptz NOT NULL DEFAULT clock_timestamp())"
-        # It is emptied all the time: what is dead must not pile up in front of what is new.
-        " WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)"
-    ),
-    (
-        f"CREATE TABLE IF NOT EXISTS {STATE} (one boolean PRIMARY KEY DEFAULT true CHECK (one), plan text NOT NULL,"
-        " triggers jsonb NOT NULL, structure jsonb NOT NULL)"
-    ),
-)
 #: Types whose text does not depend on a session's settings.
 _PLAIN = {
     *("bigint", "integer", "smallint", "numeric", "uuid", "text", "varchar", "char", "citext", "boolean", "enum"),
@@ -57,6 +41,35 @@ _EVENTS = {
 }
 
 
+def outbox_of(own: str) -> str:
+    """What was logged, of the migration whose own schema is ``own``.
+
+    t: the table by its name in the source. k: the key as text, NULL: rows without number, so the whole table counts as changed.
+    """
+    # Spelled as in the functions that stand already, which are compared with it.
+    return f"{quote(own)}.outbox"
+
+
+def state_of(own: str) -> str:
+    """One row: the plan that the capture is for and what the target looked like; its lock lets one replay at a time."""
+    return qualified(own, "reverse")
+
+
+def _tables(own: str) -> list[str]:
+    return [
+        (
+            f"CREATE TABLE IF NOT EXISTS {outbox_of(own)} (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, t text NOT NULL,"
+            " k text[], at timestamptz NOT NULL DEFAULT clock_timestamp())"
+            # It is emptied all the time: what is dead must not pile up in front of what is new.
+            " WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)"
+        ),
+        (
+            f"CREATE TABLE IF NOT EXISTS {state_of(own)} (one boolean PRIMARY KEY DEFAULT true CHECK (one), plan text NOT NULL,"
+            " triggers jsonb NOT NULL, structure jsonb NOT NULL)"
+        ),
+    ]
+
+
 def install(connection: Any, plan: Plan, check_mode: bool = False) -> list[str]:
     """Install the capture; return the statements (to be) run, none when it stands already.
 
@@ -67,29 +80,38 @@ def install(connection: Any, plan: Plan, check_mode: bool = False) -> list[str]:
     try:
         with connection, connection.cursor() as cursor:
             _check_names(plan)
+            check_mine(cursor, plan.schema, plan.name)
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))
-            statements = [*_TABLES, *_drops(cursor), *_creates(plan)] if problems(cursor, plan) else []
+            statements = (
+                [*_tables(plan.own), *_drops(cursor, plan.own), *_creates(plan)] if problems(cursor, plan) else []
+            )
             if check_mode:
                 return statements
             for statement in statements:
                 cursor.execute(statement)
             _note(cursor, plan)
-            if statements and in_use(cursor):
+            if statements and in_use(cursor, plan.own):
                 # What was written without it is not known: every row may be another.
                 names = [table.name for table in plan.tables]
-                cursor.execute(f"INSERT INTO {OUTBOX} (t) SELECT unnest(%s::text[])", (names,))
+                cursor.execute(f"INSERT INTO {outbox_of(plan.own)} (t) SELECT unnest(%s::text[])", (names,))
             return statements
     except connection.Error as error:
         raise explain(error, "The way back cannot be made ready in PostgreSQL") from None
 
 
-def remove(connection: Any, check_mode: bool = False) -> list[str]:
-    """Take the capture out with everything that it has logged; return the statements (to be) run. Raises TargetError."""
+def remove(connection: Any, schema: str, name: str, check_mode: bool = False) -> list[str]:
+    """Take the capture of the migration ``name`` into ``schema`` out with everything that it has logged.
+
+    Returns the statements (to be) run. Raises Refused, TargetError.
+    """
+    own = own_schema(schema)
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))
-            statements = _drops(cursor)
-            for table in (OUTBOX, STATE):
+            if of_another(cursor, schema, name):
+                return []
+            statements = _drops(cursor, own)
+            for table in (outbox_of(own), state_of(own)):
                 cursor.execute("SELECT to_regclass(%s)", (table,))
                 if cursor.fetchone()[0] is not None:
                     statements.append(f"DROP TABLE {table}")
@@ -102,15 +124,15 @@ def remove(connection: Any, check_mode: bool = False) -> list[str]:
 
 def problems(cursor: Any, plan: Plan) -> list[str]:
     """What is missing for every change to be logged, empty when nothing is."""
-    cursor.execute("SELECT to_regclass(%s), to_regclass(%s)", (OUTBOX, STATE))
+    cursor.execute("SELECT to_regclass(%s), to_regclass(%s)", (outbox_of(plan.own), state_of(plan.own)))
     if None in cursor.fetchone():
         return ["PostgreSQL does not log what changes: the reverse capture is not installed"]
-    cursor.execute(f"SELECT plan, triggers FROM {STATE}")
+    cursor.execute(f"SELECT plan, triggers FROM {state_of(plan.own)}")
     row = cursor.fetchone()
     if row is None or row[0] != plan.fingerprint():
         return ["the reverse capture in PostgreSQL was installed for another plan"]
     found: list[str] = []
-    noted, there, bodies = row[1], _triggers(cursor, plan), _functions(cursor)
+    noted, there, bodies = row[1], _triggers(cursor, plan), _functions(cursor, plan.own)
     for number, table in enumerate(plan.tables):
         for event in _EVENTS:
             definition, enabled = there.get((table.target, PREFIX + event), (None, ""))
@@ -120,8 +142,8 @@ def problems(cursor: Any, plan: Plan) -> list[str]:
                 found.append(f"table {table.target}: the trigger {PREFIX}{event} is another than the one installed")
             elif enabled != "A":
                 found.append(f"table {table.target}: the trigger {PREFIX}{event} is switched off")
-        if bodies.get(f"capture_{number}") != (_body(table), True):
-            found.append(f"table {table.target}: the function {OWN_SCHEMA}.capture_{number} was changed")
+        if bodies.get(f"capture_{number}") != (_body(plan.own, table), True):
+            found.append(f"table {table.target}: the function {plan.own}.capture_{number} was changed")
     return found
 
 
@@ -139,9 +161,9 @@ def structure(cursor: Any, plan: Plan) -> dict[str, dict[str, str]]:
     return found
 
 
-def noted_structure(cursor: Any) -> dict[str, dict[str, str]]:
+def noted_structure(cursor: Any, own: str) -> dict[str, dict[str, str]]:
     """What ``structure`` was when the application was last let in."""
-    cursor.execute(f"SELECT structure FROM {STATE}")
+    cursor.execute(f"SELECT structure FROM {state_of(own)}")
     row = cursor.fetchone()
     return row[0] if row else {}
 
@@ -158,9 +180,9 @@ def _key(table: PlanTable, alias: str) -> str:
     return f"ARRAY[{', '.join(names)}]"
 
 
-def _body(table: PlanTable) -> str:
+def _body(own: str, table: PlanTable) -> str:
     name = "'" + table.name.replace("'", "''") + "'"
-    into, whole = f"INSERT INTO {OUTBOX} (t, k)", f"VALUES ({name}, NULL)"
+    into, whole = f"INSERT INTO {outbox_of(own)} (t, k)", f"VALUES ({name}, NULL)"
     if not table.key:
         return f"BEGIN\n  {into} {whole};\n  RETURN NULL;\nEND"
     new = f"SELECT {name}, {_key(table, 'n')} FROM pgcutover_new AS n"
@@ -178,13 +200,13 @@ def _body(table: PlanTable) -> str:
 def _creates(plan: Plan) -> list[str]:
     statements: list[str] = []
     for number, table in enumerate(plan.tables):
-        function, target = f"{OWN}.capture_{number}()", qualified(plan.schema, table.target)
+        function, target = f"{qualified(plan.own, f'capture_{number}')}()", qualified(plan.schema, table.target)
         kinds = {base_type(table.column(name).type) for name in table.key}
         settings = {} if kinds <= _PLAIN else _SETTINGS
         sets = "".join(f" SET {name} = '{value}'" for name, value in settings.items())
         statements.append(
             f"CREATE FUNCTION {function} RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
-            f" SET search_path = pg_catalog, pg_temp{sets} AS $pgcutover${_body(table)}$pgcutover$"
+            f" SET search_path = pg_catalog, pg_temp{sets} AS {literal(_body(plan.own, table))}"
         )
         statements.append(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC")
         for event, (word, tables) in _EVENTS.items():
@@ -199,18 +221,18 @@ def _creates(plan: Plan) -> list[str]:
     return statements
 
 
-def _drops(cursor: Any) -> list[str]:
+def _drops(cursor: Any, own: str) -> list[str]:
     """The statements that drop the functions and, with them, their triggers."""
-    names = sorted(name for name in _functions(cursor))
-    return [f"DROP FUNCTION {OWN}.{quote(name)}() CASCADE" for name in names]
+    names = sorted(name for name in _functions(cursor, own))
+    return [f"DROP FUNCTION {qualified(own, name)}() CASCADE" for name in names]
 
 
-def _functions(cursor: Any) -> dict[str, tuple[str, bool]]:
+def _functions(cursor: Any, own: str) -> dict[str, tuple[str, bool]]:
     """The capture's functions: body, and whether they run as the owner with a search path of their own."""
     cursor.execute(
         "SELECT p.proname, p.prosrc, p.prosecdef AND p.proconfig[1] = 'search_path=pg_catalog, pg_temp' FROM pg_proc p"
         " JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = %s AND p.proname ~ '^capture_[0-9]+$'",
-        (OWN_SCHEMA,),
+        (own,),
     )
     return {name: (body, safe) for name, body, safe in cursor.fetchall()}
 
@@ -221,14 +243,14 @@ def _triggers(cursor: Any, plan: Plan) -> dict[tuple[str, str], tuple[str, str]]
         "SELECT c.relname, t.tgname, pg_get_triggerdef(t.oid), t.tgenabled::text FROM pg_trigger t JOIN pg_class c"
         " ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_proc p ON p.oid = t.tgfoid"
         " JOIN pg_namespace pn ON pn.oid = p.pronamespace WHERE n.nspname = %s AND pn.nspname = %s AND NOT t.tgisinternal",
-        (plan.schema, OWN_SCHEMA),
+        (plan.schema, plan.own),
     )
     return {(table, name): (definition, enabled) for table, name, definition, enabled in cursor.fetchall()}
 
 
-def in_use(cursor: Any) -> bool:
+def in_use(cursor: Any, own: str) -> bool:
     """Whether the application writes to the target."""
-    cursor.execute(f"SELECT bool_or(in_use_since IS NOT NULL) FROM {OWN}.migration")
+    cursor.execute(f"SELECT bool_or(in_use_since IS NOT NULL) FROM {qualified(own, 'migration')}")
     return bool(cursor.fetchone()[0])
 
 
@@ -237,9 +259,9 @@ def _note(cursor: Any, plan: Plan) -> None:
     triggers: dict[str, dict[str, str]] = {}
     for (table, name), (definition, _) in _triggers(cursor, plan).items():
         triggers.setdefault(table, {})[name] = definition
-    looks = noted_structure(cursor) if in_use(cursor) else {}
+    looks = noted_structure(cursor, plan.own) if in_use(cursor, plan.own) else {}
     cursor.execute(
-        f"INSERT INTO {STATE} (plan, triggers, structure) VALUES (%s, %s, %s) ON CONFLICT (one) DO UPDATE"
+        f"INSERT INTO {state_of(plan.own)} (plan, triggers, structure) VALUES (%s, %s, %s) ON CONFLICT (one) DO UPDATE"
         " SET plan = excluded.plan, triggers = excluded.triggers, structure = excluded.structure",
         (plan.fingerprint(), json.dumps(triggers), json.dumps(looks or structure(cursor, plan))),
     )

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
 from ..errors import Unfit
-from ..idmap import restore_sql
 from ..plan.codec import codec_of
 from ..plan.model import PlanColumn
 from .fetch import Field
@@ -41,7 +40,9 @@ class Column:
         self.stored: _Own = codec.canonical(column.type, column.rules)
         # Without the rules: they say what became of the source's values, not what PostgreSQL may hold.
         self._plain: _Own = codec.canonical(column.type)
-        self.same = column.key_of is None and codec.canonical_sql("x", column.type) == restore_sql(column, "x")
+        self.same = column.key_of is None and codec.canonical_sql("x", column.type) == codec.restore_sql(
+            "x", column.type
+        )
 
     def restore(self, text: str) -> Any:
         """The value to be bound. Raises one of UNREADABLE."""

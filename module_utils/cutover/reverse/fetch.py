@@ -48,6 +48,7 @@ class Fetch:
                 "Undo that change of the schema."
             )
         self._keys = [table.column(name) for name in table.key]
+        self._own = plan.own
         self._target = qualified(plan.schema, table.target)
         self._only_here = only_here(plan, table) if table.seeded == "keep" else None
         each = table.bytes / table.rows if table.rows and table.bytes else 1_000
@@ -94,10 +95,9 @@ class Fetch:
         kept_here = " AND ".join(f"h.{key} = t.{key}" for key in keys)
         self._except = f" WHERE NOT {kept.format(same=kept_here)}" if self._only_here else ""
 
-    @staticmethod
-    def _fields(column: PlanColumn, expression: str) -> str:
+    def _fields(self, column: PlanColumn, expression: str) -> str:
         uuid = f", ({expression})::text" if column.key_of is not None else ""
-        return f"({restore_sql(column, expression)})::text{uuid}"
+        return f"({restore_sql(self._own, column, expression)})::text{uuid}"
 
     def by_keys(self, cursor: Any, keys: Sequence[Key], canonical: bool = False) -> Iterator[Fetched]:
         """What became of keys, in any order; rows that do not travel are left out.

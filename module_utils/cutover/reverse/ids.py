@@ -12,11 +12,9 @@ from typing import Any
 from uuid import UUID
 
 from ..codecs.keys import GIVEN
-from ..idmap import GIVEN_IDS, ORPHANS, copy_orphans, load_given, map_name, mapped, unproven
+from ..idmap import GIVEN_IDS, copy_orphans, load_given, map_of, mapped, orphans_of, unproven
 from ..plan.model import Plan, PlanColumn, PlanTable
 from ..source.sqltokens import quote as quote_source
-from ..target.catalog import OWN_SCHEMA
-from ..target.connect import qualified
 
 _CREATE = (
     f"CREATE TABLE IF NOT EXISTS {GIVEN_IDS} (key_of TEXT NOT NULL, id INTEGER NOT NULL, uuid TEXT)",
@@ -85,7 +83,7 @@ class Ids:
         for name, table in self._maps.items():
             own = table.uuid_key
             assert own is not None
-            target = qualified(OWN_SCHEMA, map_name(name))
+            target = map_of(self._plan.own, name)
             if name in self._gone:
                 self._cursor.execute(f"DELETE FROM {target} WHERE new = ANY(%s::{own.type}[])", (self._gone[name],))
             there = self._there.get(name, [])
@@ -114,8 +112,8 @@ class Ids:
             used += self._source.execute(f"SELECT max(CAST({key} AS INTEGER)) FROM {quote_source(name)}").fetchone()
             used += self._source.execute(f"SELECT max(id) FROM {GIVEN_IDS} WHERE key_of = ?", (name,)).fetchone()
             self._cursor.execute(
-                f"SELECT (SELECT max(old) FROM {qualified(OWN_SCHEMA, map_name(name))}),"
-                f" (SELECT max(old) FROM {ORPHANS} WHERE key_of = %s)",
+                f"SELECT (SELECT max(old) FROM {map_of(self._plan.own, name)}),"
+                f" (SELECT max(old) FROM {orphans_of(self._plan.own)} WHERE key_of = %s)",
                 (name,),
             )
             used += self._cursor.fetchone()

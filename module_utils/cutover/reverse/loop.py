@@ -58,7 +58,7 @@ class Reverser(Carrier):
 
     def _waiting(self, target: Any) -> Waiting:
         with target.cursor() as cursor:
-            left = waiting(cursor)
+            left = waiting(cursor, self.plan.own)
         target.rollback()
         self._pace.seen((self._position or 0) + left.count, self._position or 0)
         return left

@@ -29,10 +29,10 @@ def judge(source: sqlite3.Connection, cursor: Any, plan: Plan) -> dict[str, Any]
     trial and rolled back. Raises psycopg2's errors.
     """
     why = capture.problems(cursor, plan)
-    cursor.execute("SELECT to_regclass(%s)", (capture.OUTBOX,))
+    cursor.execute("SELECT to_regclass(%s)", (capture.outbox_of(plan.own),))
     if cursor.fetchone()[0] is None:
         return {"free_of_loss": False, "lag": 0, "why": why}
-    left = waiting(cursor)
+    left = waiting(cursor, plan.own)
     if fence_id(source) is None:
         why.append("SQLite takes writes of its own: the application is not on PostgreSQL alone")
     else:
@@ -44,7 +44,7 @@ def judge(source: sqlite3.Connection, cursor: Any, plan: Plan) -> dict[str, Any]
 
 def _changed(cursor: Any, plan: Plan) -> list[str]:
     """What the target's schema has become since the application was let in, where rows cannot follow it back."""
-    before, now = capture.noted_structure(cursor), capture.structure(cursor, plan)
+    before, now = capture.noted_structure(cursor, plan.own), capture.structure(cursor, plan)
     planned = {table.target for table in plan.tables}
     found: list[str] = []
     for table in sorted({*before, *now}):

@@ -99,7 +99,7 @@ class Replayer:
         try:
             target.set_session(isolation_level="REPEATABLE READ")
             with target.cursor() as cursor:
-                lock(cursor)
+                lock(cursor, self.plan.own)
                 # What PostgreSQL forgets of it is taken again.
                 cursor.execute("SET LOCAL synchronous_commit TO off")
                 self._begin(source)
@@ -133,7 +133,7 @@ class Replayer:
         source: from ``open_source``, after its BEGIN IMMEDIATE. cursor: in REPEATABLE READ before its first query (LOCK TABLE
         is none), or in READ COMMITTED when nobody can write. Raises as ``batch``.
         """
-        lock(cursor)
+        lock(cursor, self.plan.own)
         # Rows are read by their keys; an estimate must not make that a read of whole tables.
         cursor.execute("; ".join(f"SET LOCAL {setting} TO off" for setting in _SETTINGS))
         changes = take(cursor, self.plan, limit)

@@ -86,8 +86,8 @@ class Back:
             role = access.role_in_use(cursor, self.config.plan) or self.config.application_role
             tables = access.closing_lock(cursor, self.config.plan)
             # The record's table with them: whoever settles waits for this transaction to end.
-            self._lock = f"LOCK TABLE {tables}, {record.TABLE} IN EXCLUSIVE MODE"
-            noted = record.noting(cursor, self.config.name, self._fence, "source", attempt)
+            self._lock = f"LOCK TABLE {tables}, {record.table_of(self.config.plan.own)} IN EXCLUSIVE MODE"
+            noted = record.noting(cursor, self.config.plan.own, self.config.name, self._fence, "source", attempt)
             self._closing = ";\n".join([noted, *access.closing(cursor, self.config.plan, role)])
         rehearse(self._target, self._closing, lambda cursor: self._closes(cursor, role))
 
@@ -142,10 +142,10 @@ class Back:
                 source.execute("COMMIT")
             steps.reached("replayed")
             with took.step("close_ms"):
-                stands = follow_position.read(cursor)
+                stands = follow_position.read(cursor, self.config.plan.own)
                 if stands is not None:
                     # The application's next write to SQLite is the first that PostgreSQL does not have.
-                    follow_position.advance(cursor, stands.capture_id, through)
+                    follow_position.advance(cursor, self.config.plan.own, stands.capture_id, through)
                 cursor.execute(self._closing)
                 steps.reached("closing")
                 hold.point_of_no_return()

@@ -205,12 +205,12 @@ class Forward:
             reader.close()
         try:
             with self._target, self._target.cursor() as cursor:
-                record.prepare(cursor, self.config.name)
+                record.prepare(cursor, self.config.plan.own, self.config.name)
                 # Its temporary tables for every table, so that none is made in the hold.
                 self._applier.prepare(cursor)
-                found = follow_position.read(cursor)
+                found = follow_position.read(cursor, self.config.plan.own)
                 opening = access.prepare_opening(cursor, self.config.plan, self.config.application_role)
-                noted = record.noting(cursor, self.config.name, attempt, "target", attempt)
+                noted = record.noting(cursor, self.config.plan.own, self.config.name, attempt, "target", attempt)
         except self._target.Error as error:
             raise gate.broken(error) from None
         assert found is not None
@@ -269,7 +269,7 @@ class Forward:
         assert self._source is not None
         with took.step("check_ms"):
             self._guard.check(self._source)
-            stands = follow_position.read(cursor, lock=True)
+            stands = follow_position.read(cursor, self.config.plan.own, lock=True)
         if stands is None or stands.capture_id != self._capture_id:
             raise CutoverError("PostgreSQL's position in the change log has gone: somebody has copied anew. Run again.")
         with took.step("drain_ms"):
@@ -279,7 +279,7 @@ class Forward:
             self._applier.verify(self._source, cursor, applied)
         with took.step("drain_ms"):
             set_sequences(self._source, cursor, self.config.plan)
-            follow_position.advance(cursor, stands.capture_id, found.through)
+            follow_position.advance(cursor, self.config.plan.own, stands.capture_id, found.through)
         return applied, found.logged
 
     # ---- in the hold
@@ -303,7 +303,7 @@ class Forward:
         with self._target.cursor() as cursor:
             limit(cursor, clock.left_ms())
             with took.step("check_ms"):
-                strays = gate.written_by_others(cursor)
+                strays = gate.written_by_others(cursor, self.config.plan.own)
             if strays:
                 raise CutoverError(f"{strays[0]}. The hold was released, the application was not moved.")
             applied, _ = self._apply(cursor, _EVERYTHING, False, took)

@@ -96,7 +96,7 @@ def back(config: Config, proxies: Proxies) -> list[str]:
 
     def ask(cursor: Any) -> list[str]:
         found = _may_write(cursor)
-        noted = record.read(cursor, config.name)
+        noted = record.read(cursor, config.plan.own, config.name)
         if noted is None or noted.fence != standing or noted.side != "target":
             return [*found, f"by PostgreSQL's record the application was not switched to it by the fence {standing}"]
         judged = _on_source(config, lambda source: loss.judge(source, cursor, config.plan))
@@ -132,7 +132,7 @@ def _forward_target(config: Config, cursor: Any, capture_id: str | None) -> list
         reasons.append(f"PostgreSQL has no role {config.application_role} for the application")
     elif not row[0]:
         reasons.append(f"the application's role {config.application_role} may not log in to PostgreSQL")
-    stands = follow_position.read(cursor)
+    stands = follow_position.read(cursor, config.plan.own)
     if stands is None:
         reasons.append("PostgreSQL does not know its position in the change log: the copy is not followed")
     elif capture_id is not None and stands.capture_id != capture_id:
@@ -143,13 +143,13 @@ def _forward_target(config: Config, cursor: Any, capture_id: str | None) -> list
         reasons += _writers(config, cursor)
     if stands is not None:
         reasons += [f"the way back is not ready: {reason}" for reason in reverse_capture.problems(cursor, config.plan)]
-        reasons += written_by_others(cursor)
+        reasons += written_by_others(cursor, config.plan.own)
     return reasons
 
 
-def written_by_others(cursor: Any) -> list[str]:
+def written_by_others(cursor: Any, own: str) -> list[str]:
     """The refusal of a target that somebody else has written to since its rows were proved; nobody may, but an owner can."""
-    tables = reverse_changes.strays(cursor)
+    tables = reverse_changes.strays(cursor, own)
     if not tables:
         return []
     reason = (
@@ -211,18 +211,19 @@ def _bypassing(config: Config, ports: tuple[int, ...]) -> list[str]:
 
 def _waiting(config: Config, direction: str) -> int | None:
     if direction != "forward":
-        return _on_target(config, _outbox)
-    stands = _on_target(config, follow_position.read)
+        return _on_target(config, lambda cursor: _outbox(cursor, config.plan.own))
+    stands = _on_target(config, lambda cursor: follow_position.read(cursor, config.plan.own))
     if stands is None:
         return None
     return _on_source(config, lambda source: changes.count(source, stands.position))
 
 
-def _outbox(cursor: Any) -> int | None:
-    cursor.execute("SELECT to_regclass(%s)", (reverse_capture.OUTBOX,))
+def _outbox(cursor: Any, own: str) -> int | None:
+    outbox = reverse_capture.outbox_of(own)
+    cursor.execute("SELECT to_regclass(%s)", (outbox,))
     if cursor.fetchone()[0] is None:
         return None
-    cursor.execute(f"SELECT count(*) FROM {reverse_capture.OUTBOX}")
+    cursor.execute(f"SELECT count(*) FROM {outbox}")
     return int(cursor.fetchone()[0])
 
 

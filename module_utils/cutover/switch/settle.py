@@ -148,7 +148,7 @@ def _check_not_on_target(config: Config) -> None:
         return
     try:
         with connection, connection.cursor() as cursor:
-            found = record.read(cursor, config.name)
+            found = record.read(cursor, config.plan.own, config.name)
     except connection.Error:
         return
     finally:
@@ -168,17 +168,17 @@ def _decided_target(config: Config, standing: str) -> bool:
         with connection, connection.cursor() as cursor:
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))
             cursor.execute("SET LOCAL synchronous_commit TO on")
-            record.prepare(cursor, config.name)
-            found = record.read(cursor, config.name, lock=True)
+            record.prepare(cursor, config.plan.own, config.name)
+            found = record.read(cursor, config.plan.own, config.name, lock=True)
             if found is not None and found.fence == standing:
                 return found.side == "target"
             if not _holds_everything(config, cursor):
                 # It was never opened for this fence, so nothing is lost by never opening it.
-                record.note(cursor, config.name, standing, "source", standing)
+                record.note(cursor, config.plan.own, config.name, standing, "source", standing)
                 return False
             _to_disk(config.source_path)
             opening = access.prepare_opening(cursor, config.plan, config.application_role)
-            record.note(cursor, config.name, standing, "target", standing)
+            record.note(cursor, config.plan.own, config.name, standing, "target", standing)
             cursor.execute(opening.sql)
             return True
     except connection.Error as error:
@@ -192,7 +192,7 @@ def _holds_everything(config: Config, cursor: Any) -> bool:
 
     A replica that took over may lack it, or somebody has made the tables anew since.
     """
-    stands = follow_position.read(cursor)
+    stands = follow_position.read(cursor, config.plan.own)
     source = open_readonly(config.source_path)
     try:
         capture = inspect(source)

@@ -46,8 +46,11 @@ class Capabilities:
         return asdict(self)
 
 
-def look(url: str, use: Use) -> tuple[dict[str, Any], list[Finding]]:
-    """What was found, as plain data and as findings. Nothing is changed. {} where a finding kept it from looking further."""
+def look(url: str, use: Use, schema: str = "public") -> tuple[dict[str, Any], list[Finding]]:
+    """What was found, as plain data and as findings. Nothing is changed. {} where a finding kept it from looking further.
+
+    schema: the plan's.
+    """
     refused = pooler.refusal(url, None)
     if refused:
         # It is known by its name; asking would only leave settings behind in sessions of others.
@@ -66,7 +69,7 @@ def look(url: str, use: Use) -> tuple[dict[str, Any], list[Finding]]:
                 raise TargetError(f"PostgreSQL does not tell what the role may do: {first_line(error)}.") from None
             found = [*findings(capable, use, url), *told(capable, url)]
             if use.application_url:
-                found += application.findings(connection, use.application_url, use.application_user)
+                found += application.findings(connection, use.application_url, use.application_user, schema)
     except CutoverError as error:
         return {}, [Finding("error", error.message)]
     if between.mode == pooler.SESSION:

@@ -9,12 +9,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import Finding
+from ..own import is_kept, of_others, own_schema
+from .connect import qualified
+from .mine import elsewhere, of_elsewhere
 
 OLDEST = 150000
-#: The schema of the migration's own tables; the application never sees it.
-OWN_SCHEMA = "pgcutover"
-#: Schemas of this name and a number keep tables that the application once wrote to, until the migration is finalized.
-KEPT_PREFIX = "pgcutover_kept_"
 #: Indexes and write-ahead log on top of the rows, as a multiple of the source's size.
 _SPACE_FACTOR = 2.5
 
@@ -24,6 +23,8 @@ class Server:
     """Facts about the target. free_bytes is None where the data directory is not on this machine.
 
     may_create: schemas; may_fill: tables in the schema that the plan names (true while that is not there yet).
+    tables: what is there beside the migration's own, in that schema alone where the plan names one, because then the database
+    may be shared. elsewhere: the schema in which the record of this migration lies, where the plan leads to another.
     """
 
     server_version: str
@@ -36,6 +37,7 @@ class Server:
     may_fill: bool
     read_only: bool
     tables: tuple[str, ...]
+    elsewhere: str
     free_bytes: int | None
     host: str
     port: int
@@ -45,8 +47,11 @@ class Server:
         return asdict(self)
 
 
-def inspect(connection: Any, schema: str = "public") -> Server:
-    """Read the facts; ``schema`` is the plan's. The connection is in autocommit or in a transaction that may be rolled back."""
+def inspect(connection: Any, schema: str = "public", name: str = "") -> Server:
+    """Read the facts. schema: the plan's. name: of the migration, if there is one yet.
+
+    The connection is in autocommit or in a transaction that may be rolled back.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT current_setting('server_version'), current_setting('server_version_num')::int,"
@@ -57,15 +62,18 @@ def inspect(connection: Any, schema: str = "public") -> Server:
         )
         version, number, encoding, database, user, may_create, recovery, may_fill = cursor.fetchone()
         cursor.execute(
-            "SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-            " WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema', %s)"
-            " AND n.nspname !~ %s"
-            " AND n.nspname NOT LIKE 'pg\\_toast%%' AND n.nspname NOT LIKE 'pg\\_temp%%'"
+            "SELECT format('%I.%I', n.nspname, c.relname), n.nspname FROM pg_class c JOIN pg_namespace n"
+            " ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+            " AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
+            " AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp%'"
             " AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid"
-            " AND d.deptype = 'e') ORDER BY 1",
-            (OWN_SCHEMA, f"^{KEPT_PREFIX}[0-9]+$"),
+            " AND d.deptype = 'e') ORDER BY 1"
         )
-        tables = tuple(row[0] for row in cursor.fetchall())
+        relations = cursor.fetchall()
+        cursor.execute("SELECT nspname FROM pg_namespace")
+        others = of_others([name for (name,) in cursor.fetchall()], schema)
+        tables = tuple(name for name, of in relations if _counts(of, schema, others))
+        found = elsewhere(cursor, schema, name) if name else ""
         cursor.execute(
             "SELECT CASE WHEN pg_has_role(current_user, 'pg_read_all_settings', 'MEMBER')"
             " THEN current_setting('data_directory', true) END"
@@ -91,20 +99,40 @@ def inspect(connection: Any, schema: str = "public") -> Server:
         bool(may_fill),
         bool(recovery),
         tables,
+        found,
         free,
         parameters.get("host", "") or "localhost",
         int(parameters.get("port", 5432)),
     )
 
 
-def own_tables(connection: Any) -> tuple[str, ...]:
+def _counts(of: str, schema: str, others: frozenset[str]) -> bool:
+    """Whether a relation in the schema ``of`` keeps a database from being empty for a migration into ``schema``."""
+    if schema != "public":
+        return of == schema
+    return of != own_schema(schema) and not is_kept(of, schema) and of not in others
+
+
+def own_tables(connection: Any, own: str) -> tuple[str, ...]:
     """The tables that the migration itself created here, as ``schema.name`` in the form of ``Server.tables``."""
+    tables = qualified(own, "tables")
     with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass(%s)", (f"{OWN_SCHEMA}.tables",))
+        cursor.execute("SELECT to_regclass(%s)", (tables,))
         if cursor.fetchone()[0] is None:
             return ()
-        cursor.execute(f"SELECT format('%I.%I', schema_name, table_name) FROM {OWN_SCHEMA}.tables ORDER BY 1")
+        cursor.execute(f"SELECT format('%I.%I', schema_name, table_name) FROM {tables} ORDER BY 1")
         return tuple(row[0] for row in cursor.fetchall())
+
+
+def _place(server: Server) -> str:
+    where = "" if server.schema == "public" else f"schema {server.schema} of "
+    return f"{where}database {server.database}"
+
+
+def _other(server: Server) -> str:
+    if server.schema == "public":
+        return "an empty database, or a schema of its own (cutover_plan_overrides.schema)"
+    return "another schema"
 
 
 def too_old(version: str) -> str:
@@ -146,13 +174,15 @@ def findings(server: Server, own: tuple[str, ...], source_bytes: int, empty: boo
                 "role the owner of the database.",
             )
         )
+    if server.elsewhere:
+        found.append(Finding("error", of_elsewhere(server.elsewhere, server.schema)))
     foreign = [table for table in server.tables if table not in own]
-    if foreign and empty:
+    if foreign and empty and not server.elsewhere:
         shown = ", ".join(foreign[:5]) + (f" and {len(foreign) - 5} more" if len(foreign) > 5 else "")
         found.append(
             Finding(
                 "error",
-                f"database {server.database} is not empty: {shown}. Name an empty database, or drop what is not needed; "
+                f"{_place(server)} is not empty: {shown}. Name {_other(server)}, or drop what is not needed; "
                 "pg-cutover never drops what it did not create.",
             )
         )

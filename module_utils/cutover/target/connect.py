@@ -260,6 +260,12 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def literal(text: str) -> str:
+    """A text as a string of SQL, whatever the server takes backslashes for."""
+    doubled = text.replace("'", "''")
+    return " E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in text else f"'{doubled}'"
+
+
 def qualified(schema: str, name: str) -> str:
     """A quoted name with its schema."""
     return f"{quote(schema)}.{quote(name)}"

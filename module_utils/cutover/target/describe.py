@@ -6,11 +6,9 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from .catalog import OWN_SCHEMA
+from ..own import own_schema
 from .connect import qualified, quote
 from .model import TargetColumn, TargetDescription, TargetForeignKey, TargetKey, TargetTable
-
-_OWN = quote(OWN_SCHEMA)
 
 #: PostgreSQL's long names of types → the engine's.
 _SHORT = (
@@ -84,7 +82,7 @@ WHERE k.conrelid = ANY(%s) AND k.contype IN ('c', 'f') ORDER BY 1, 2
 _TRIGGERS = """
 SELECT tgrelid, tgname, pg_get_triggerdef(oid) || ' ' || tgenabled::text FROM pg_trigger
 WHERE tgrelid = ANY(%s) AND NOT tgisinternal AND NOT EXISTS (SELECT FROM pg_proc p WHERE p.oid = tgfoid
-  AND p.pronamespace = to_regnamespace('pgcutover')) ORDER BY 1, 2
+  AND p.pronamespace = to_regnamespace(%s)) ORDER BY 1, 2
 """
 
 
@@ -101,7 +99,10 @@ def describe_with(cursor: Any, schema: str, counted: bool = True) -> TargetDescr
     oids = [table[0] for table in tables]
     columns = _grouped(cursor, _COLUMNS, oids)
     keys, indexes = _grouped(cursor, _KEYS, oids), _grouped(cursor, _INDEXES, oids)
-    constraints, triggers = _grouped(cursor, _CONSTRAINTS, oids), _grouped(cursor, _TRIGGERS, oids)
+    constraints, triggers = (
+        _grouped(cursor, _CONSTRAINTS, oids),
+        _grouped(cursor, _TRIGGERS, oids, quote(own_schema(schema))),
+    )
     aside, before, created = _recorded(cursor, schema)
     found: list[TargetTable] = []
     for oid, name, kind, owned, forced, partition, inherits in tables:
@@ -142,9 +143,9 @@ def sequences_of(cursor: Any, schema: str, table: str) -> list[tuple[str, str]]:
     return [(column.name, column.sequence) for column in map(_column, found) if column.sequence is not None]
 
 
-def _grouped(cursor: Any, query: str, oids: list[int]) -> dict[int, list[tuple[Any, ...]]]:
+def _grouped(cursor: Any, query: str, oids: list[int], *more: str) -> dict[int, list[tuple[Any, ...]]]:
     """Rows by their first column, the table."""
-    cursor.execute(query, (oids,))
+    cursor.execute(query, (oids, *more))
     found: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
     for oid, *row in cursor.fetchall():
         found[oid].append(tuple(row))
@@ -203,17 +204,21 @@ def _recorded(
     """What loads have set aside, by table; how many rows their tables had before; tables that the migration made."""
     aside: dict[str, list[tuple[str, str, Any]]] = defaultdict(list)
     before: dict[str, int] = {}
-    cursor.execute("SELECT to_regclass(%s), to_regclass(%s)", (f"{_OWN}.tables", f"{_OWN}.loaded"))
+    of = own_schema(schema)
+    tables = qualified(of, "tables")
+    cursor.execute("SELECT to_regclass(%s), to_regclass(%s)", (tables, qualified(of, "loaded")))
     own, loaded = cursor.fetchone()
     created: tuple[str, ...] = ()
     if own is not None:
-        cursor.execute(f"SELECT table_name FROM {_OWN}.tables WHERE schema_name = %s ORDER BY 1", (schema,))
+        cursor.execute(f"SELECT table_name FROM {tables} WHERE schema_name = %s ORDER BY 1", (schema,))
         created = tuple(name for (name,) in cursor.fetchall())
     if loaded is not None:
-        cursor.execute(f"SELECT table_name, rows_before FROM {_OWN}.loaded WHERE schema_name = %s", (schema,))
+        cursor.execute(
+            f"SELECT table_name, rows_before FROM {qualified(of, 'loaded')} WHERE schema_name = %s", (schema,)
+        )
         before = dict(cursor.fetchall())
         cursor.execute(
-            f"SELECT table_name, kind, name, facts FROM {_OWN}.set_aside WHERE schema_name = %s ORDER BY number",
+            f"SELECT table_name, kind, name, facts FROM {qualified(of, 'set_aside')} WHERE schema_name = %s ORDER BY number",
             (schema,),
         )
         for table, kind, name, facts in cursor.fetchall():

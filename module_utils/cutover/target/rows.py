@@ -9,7 +9,6 @@ from typing import Any
 from ..canonical import forms
 from ..plan.codec import codec_of
 from ..plan.model import Plan, PlanTable
-from .catalog import OWN_SCHEMA
 from .connect import qualified, quote
 
 #: Blocks of 8 KiB that one task of a multiset reads.
@@ -28,7 +27,7 @@ def column_texts(table: PlanTable) -> list[str]:
 
 def only_here(plan: Plan, table: PlanTable) -> str:
     """Where the keys are noted of rows that a table has kept and the source does not have."""
-    return qualified(OWN_SCHEMA, f"only_here_{plan.tables.index(table)}")
+    return qualified(plan.own, f"only_here_{plan.tables.index(table)}")
 
 
 def relation(plan: Plan, table: PlanTable) -> str:
