@@ -82,9 +82,9 @@ demo-down: setup ## stop the demo and remove everything of it
 
 # ---------------------------------------------------------------- checks
 
-# What ends within the hour: this scenario of molecule, and not what is marked long.
+# What ends within the hour: every provider's scenario of molecule, and not what is marked long.
 .PHONY: test
-test: SCENARIOS := default
+test: SCENARIOS := default docker pgdg rds
 test: lint unit integration software e2e molecule ## the checks, the fast ones first; `long` and further scenarios are apart
 
 .PHONY: lint

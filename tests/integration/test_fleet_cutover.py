@@ -109,7 +109,7 @@ def test_one_that_does_not_get_healthy_stays_and_the_other_moves(shops: Shops) -
         )
 
     cutover = ("-e", "fleet_playbook=cutover.yml")
-    # Its health is asked where nobody answers: the run ends before the switch.
+    # Its health is asked where nobody answers: it is not switched.
     write(globex={"application_health_url": f"http://127.0.0.1:{free_port()}/health", "application_health_timeout": 3})
     shops.fleet.run(*cutover, fails=True)
     outcomes = shops.fleet.outcomes()

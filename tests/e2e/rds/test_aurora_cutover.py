@@ -23,7 +23,6 @@ pytestmark = pytest.mark.long
 SCENARIO = ROOT / "molecule/rds"
 AURORA = {
     "rds_engine": "aurora-postgresql",
-    "rds_instance_class": "db.r6g.large",
     "rds_multi_az": False,
 }
 CLOUD = "http://127.0.0.1:34566"
@@ -94,7 +93,7 @@ def test_an_application_moves_to_a_cluster_and_back(run: Playbooks) -> None:
     assert cluster["StorageEncrypted"]
     (member,) = client("rds").describe_db_instances(DBInstanceIdentifier="shop-1")["DBInstances"]
     # The class of the load (rds_bulk_instance_class) is gone again, and was there.
-    assert member["DBInstanceClass"] == "db.r6g.large"
+    assert member["DBInstanceClass"] == "db.t4g.medium"
     assert {tag["Key"]: tag["Value"] for tag in member["TagList"]}["pg-cutover-load"] == "off"
 
     assert changes(run.run("playbooks/cutover.yml")).get("shop") == 0

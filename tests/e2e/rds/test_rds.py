@@ -23,12 +23,13 @@ def connect(cloud: Any, name: str, user: str, password: str, **options: str) -> 
     """A connection as a host makes it that the role has prepared."""
     endpoint = cloud.instances()[name]["Endpoint"]
     given = {
+        "host": endpoint["Address"],
         "sslmode": "verify-full",
         "sslrootcert": str(cloud.folder / "installed" / f"{name}.pem"),
         "dbname": name,
         **options,
     }
-    return psycopg2.connect(host=endpoint["Address"], port=endpoint["Port"], user=user, password=password, **given)
+    return psycopg2.connect(port=endpoint["Port"], user=user, password=password, **given)
 
 
 def password(cloud: Any, name: str, whose: str) -> str:
@@ -152,7 +153,11 @@ def test_extension_that_is_not_allowed_is_named(cloud: Any, shop: str) -> None:
 
 def test_settings_for_a_load_are_put_back_also_after_a_run_in_between(cloud: Any) -> None:
     load = {"name": "load", "rds_bulk_instance_class": "db.r6g.xlarge", "rds_parameters": {"checkpoint_timeout": "600"}}
-    output = cloud.run("provider", "bulk_on", **load)
+    cloud.run("provider", **load)
+    # Long enough to be seen on the way.
+    cloud.behave(seconds=5)
+    output = cloud.run("bulk_on", **load)
+    cloud.behave()
     assert "load: available, a new instance class to come" in output or "load: modifying" in output
     during = parameters(cloud, "load")
     assert during["max_wal_size"] == ("4096", "user")
