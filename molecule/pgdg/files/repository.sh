@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
 # repository FOLDER KEY OTHER: a package source in FOLDER, suite bookworm-pgdg, signed by KEY; OTHER is a key that signs nothing.
-# Its PostgreSQL is Debian's under a version as the project's source has them, so that it is seen where a package came from.
+# Its PostgreSQL and PgBouncer are Debian's under versions as the project's source has them, so that it is seen where a package
+# came from.
 set -eu
 
 folder=$1 key=$2 other=$3
@@ -20,11 +21,12 @@ suite=$folder/dists/bookworm-pgdg
 mkdir -p "$pool" "$suite/main/binary-amd64" "$suite/main/binary-arm64"
 cd "$work"
 chmod 0755 .
-for name in postgresql-15 postgresql-client-15; do
+for package in postgresql-15=15.99 postgresql-client-15=15.99 pgbouncer=1.99.0; do
+  name=${package%=*} version=${package#*=}-1.pgdg12+1
   apt-get download -q "$name" >/dev/null
   dpkg-deb -R "$name"_*.deb tree
-  sed -i 's/^Version: .*/Version: 15.99-1.pgdg12+1/' tree/DEBIAN/control
-  dpkg-deb -b -Znone tree "$pool/${name}_15.99-1.pgdg12+1_$(dpkg --print-architecture).deb" >/dev/null
+  sed -i "s/^Version: .*/Version: $version/" tree/DEBIAN/control
+  dpkg-deb -b -Znone tree "$pool/${name}_${version}_$(dpkg --print-architecture).deb" >/dev/null
   rm -r tree ./*.deb
 done
 # One that is newer than what the role knows, and must not be taken.

@@ -19,6 +19,10 @@ def test_postgresql_is_the_sources_own(db1: Any) -> None:
     assert "127.0.0.1:8091 bookworm-pgdg/main" in db1.check_output("apt-cache policy postgresql-15")
 
 
+def test_pgbouncer_is_the_sources_own_as_well(db1: Any) -> None:
+    assert db1.package("pgbouncer").version == "1.99.0-1.pgdg12+1"
+
+
 def test_what_is_newer_than_known_is_not_taken(db1: Any) -> None:
     assert "19.0-1.pgdg12+1" in db1.check_output("apt-cache policy postgresql-19")
     assert not db1.package("postgresql-19").is_installed
