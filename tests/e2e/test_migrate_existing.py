@@ -60,7 +60,7 @@ def test_load_that_was_not_finished_is_called_off(tmp_path: Path, database: str)
         connection.executescript(SOURCE)
     execute(database, TARGET)
     before = catalog(database)
-    plan, _ = planned(source, database, DECIDED)
+    plan, _ = planned(source, database, DECIDED, name="app")
     prepare(database, plan)
     copy(source, database, plan)
     assert catalog(database) != before
