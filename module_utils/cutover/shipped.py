@@ -33,9 +33,13 @@ def contents() -> dict[str, bytes]:
     found = {"__main__.py": _MAIN}
     for name in [root, *_modules(root)]:
         spec = importlib.util.find_spec(name)
-        source = spec.loader.get_source(name) if spec and spec.loader else None  # type: ignore[attr-defined]
+        reader = getattr(spec.loader, "get_source", None) if spec else None
+        source = reader(name) if reader else None
         if spec is None or source is None:
-            raise CutoverError(f"the engine's part {name} cannot be copied: it came without its source.")
+            raise CutoverError(
+                f"the engine's part {name} cannot be copied: it came without its source. Run the playbook with Ansible's own "
+                "strategy (ANSIBLE_STRATEGY=linear): Mitogen's do not bring it."
+            )
         path = (_PACKAGE + name[len(root) :]).replace(".", "/")
         found[path + ("/__init__.py" if spec.submodule_search_locations is not None else ".py")] = source.encode()
     return dict(sorted(found.items()))

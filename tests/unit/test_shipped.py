@@ -6,9 +6,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
+import pytest
+
 from cutover import shipped
+from cutover.errors import CutoverError
 
 ENGINE = Path(__file__).resolve().parents[2] / "module_utils"
 
@@ -77,3 +81,11 @@ def test_it_comes_out_of_an_archive_under_another_name(tmp_path: Path) -> None:
         "cutover/shipped.py",
     ]  # fmt: skip
     assert (folder / "cutover/plan/model.py").read_bytes() == (ENGINE / "cutover/plan/model.py").read_bytes()
+
+
+def test_without_its_source_it_is_refused_with_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As Mitogen loads it: the loader gives code and nothing to copy.
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: ModuleSpec(name, loader=object()))  # type: ignore[arg-type]
+    with pytest.raises(CutoverError, match="ANSIBLE_STRATEGY=linear"):
+        shipped.install(str(tmp_path / "engines"))
+    assert list(tmp_path.iterdir()) == []

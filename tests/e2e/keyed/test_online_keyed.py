@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Online, there and back under writes, where PostgreSQL's rows are not those of SQLite to the letter: keys become UUIDs, or the
-tables are those that the application made itself."""
+"""Online, there and back under writes, where PostgreSQL's rows are not those of SQLite to the letter: keys become UUIDs, the
+tables are those that the application made itself, or they have a schema of their own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -99,3 +100,14 @@ def test_tables_of_the_application_s_own(postgres: Cluster, tmp_path: Path) -> N
         assert made.in_postgresql("SELECT version_num FROM alembic_version") == [("head",)]
         [(found,)] = made.in_postgresql("SELECT count(*) FROM note WHERE found IS NULL")
         assert found == 0
+
+
+def test_a_schema_of_its_own(postgres: Cluster, tmp_path: Path) -> None:
+    with stage(postgres, tmp_path, cutover_plan_overrides={"schema": "Shelves"}) as made:
+        url = made.playbooks.environment["CUTOVER_TARGET_URL"]
+        # For every role, also those that look into it here.
+        execute(url, f'ALTER DATABASE "{urlsplit(url).path[1:]}" SET search_path TO "Shelves"')
+        there_and_back(made, "bigint")
+        there = "SELECT DISTINCT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relname IN"
+        assert made.in_postgresql(f"{there} ('shelf', 'note', 'tagged')") == [("Shelves",)]
+        assert made.in_postgresql(f"{there} ('migration')") == [("pgcutover_for_Shelves",)]

@@ -9,7 +9,8 @@ from pathlib import Path
 import testinfra
 
 HERE = testinfra.get_host("local://")
-HOST = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "host"
+FOLDER = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
+HOST = FOLDER / "host"
 
 
 def names(command: str) -> list[str]:
@@ -20,6 +21,12 @@ def names(command: str) -> list[str]:
 def test_what_was_named_is_gone_and_nothing_else() -> None:
     assert names("docker ps -a --format {{.Names}}") == ["pg-cutover-docker-other"]
     assert names("docker volume ls -q") == ["pg-cutover-docker-other-data"]
+
+
+def test_no_volume_was_left_without_a_name() -> None:
+    before = (FOLDER / "unused_volumes").read_text().split()
+    after = HERE.check_output("docker volume ls -q -f dangling=true").split()
+    assert set(after) - set(before) == {"pg-cutover-docker-other-data"} & set(after)
 
 
 def test_the_secret_went_with_it() -> None:
