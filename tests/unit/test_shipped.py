@@ -85,7 +85,7 @@ def test_it_comes_out_of_an_archive_under_another_name(tmp_path: Path) -> None:
 
 def test_without_its_source_it_is_refused_with_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # As Mitogen loads it: the loader gives code and nothing to copy.
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: ModuleSpec(name, loader=object()))  # type: ignore[arg-type]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: ModuleSpec(name, loader=object()))
     with pytest.raises(CutoverError, match="ANSIBLE_STRATEGY=linear"):
         shipped.install(str(tmp_path / "engines"))
     assert list(tmp_path.iterdir()) == []

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import testinfra
@@ -26,7 +27,8 @@ def test_what_was_named_is_gone_and_nothing_else() -> None:
 def test_no_volume_was_left_without_a_name() -> None:
     before = (FOLDER / "unused_volumes").read_text().split()
     after = HERE.check_output("docker volume ls -q -f dangling=true").split()
-    assert set(after) - set(before) == {"pg-cutover-docker-other-data"} & set(after)
+    # Docker gives 64 digits for a name; those with names may be of a scenario beside this one.
+    assert [name for name in after if name not in before and re.fullmatch("[0-9a-f]{64}", name)] == []
 
 
 def test_the_secret_went_with_it() -> None:
