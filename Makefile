@@ -126,7 +126,7 @@ long: demo-packages ## whole runs of playbooks that `make test` leaves out for t
 
 .PHONY: molecule
 molecule: setup ## roles and playbooks on systemd hosts in containers (SCENARIOS='default', MOLECULE_TIMES=2, MOLECULE_JOBS=1)
-	@.ci/setup --system $(DATABASE_PACKAGES)
+	@.ci/setup --system $(DATABASE_PACKAGES) openssh-client
 	@.ci/docker run molecule/run $(SCENARIOS)
 
 .PHONY: bench

@@ -63,6 +63,16 @@ def test_files_that_a_scenario_names_are_there(scenario: str) -> None:
     assert [folder.name for folder in folders if not list(folder.rglob("test_*.py"))] == []
 
 
+@pytest.mark.parametrize("scenario", ["default", "cutover", "example", "pgdg", "rollback"])
+def test_host_is_reached_by_the_name_of_its_container(scenario: str) -> None:
+    # Connections are shared by this name among all playbooks that run, and the tests ask the container of this name.
+    inventory = yaml.safe_load((MOLECULE / scenario / "inventory.yml").read_text())["molecule"]
+    reached = {host: given["ansible_ssh_host"] for host, given in inventory["hosts"].items()}
+    assert reached == {host: f"pg-cutover-{scenario}-{host}" for host in inventory["hosts"]}
+    arguments = configuration(scenario)["ansible"]["executor"]["args"]["ansible_playbook"]
+    assert "--inventory=${MOLECULE_PROJECT_DIRECTORY}/molecule/shared/connection.yml" in arguments
+
+
 @pytest.mark.parametrize(
     ("command", "environment", "status", "said"),
     [
@@ -105,7 +115,7 @@ def test_what_workers_need_is_loaded_once(tmp_path: Path) -> None:
     script = """
 import os, sys
 os.register_at_fork(before=lambda: print("loaded:", [
-    name for name in ("docker_api", "local") if any(key.endswith(f"plugins.connection.{name}") for key in sys.modules)]))
+    name for name in ("ssh", "local") if any(key.endswith(f"plugins.connection.{name}") for key in sys.modules)]))
 from ansible.cli.playbook import main
 sys.argv[0] = "ansible-playbook"
 main(sys.argv)
@@ -122,4 +132,4 @@ main(sys.argv)
         text=True,
         check=False,
     )
-    assert "loaded: ['docker_api', 'local']" in done.stdout.splitlines(), done.stdout + done.stderr
+    assert "loaded: ['ssh', 'local']" in done.stdout.splitlines(), done.stdout + done.stderr

@@ -22,7 +22,7 @@ requirements:
   - enable in configuration (E(ANSIBLE_CALLBACKS_ENABLED))
 """
 
-_CONNECTIONS = ("community.docker.docker_api", "ansible.builtin.local")
+_CONNECTIONS = ("ansible.builtin.ssh", "ansible.builtin.local")
 _ACTIONS = ("ansible.builtin.normal", "ansible.builtin.command", "ansible.builtin.template", "ansible.builtin.copy")
 
 

@@ -55,7 +55,8 @@ def test_the_file_takes_no_writes(on: Any) -> None:
 def test_check_mode_finds_nothing_to_change_on_the_finished_system() -> None:
     done = ansible(
         *("--check", "--diff", "-i", str(ROOT / "inventories/example")),
-        *("-i", str(ROOT / "molecule/example/inventory.yml"), str(ROOT / "playbooks/cutover.yml")),
+        *("-i", str(ROOT / "molecule/shared/connection.yml"), "-i", str(ROOT / "molecule/example/inventory.yml")),
+        str(ROOT / "playbooks/cutover.yml"),
         timeout=900,
     )
     assert done.returncode == 0, done.stdout[-4000:]
