@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path, PurePosixPath
@@ -28,9 +29,19 @@ settings.load_profile("ci" if IN_CI else "dev")
 MakeSqlite = Callable[[Union[str, Callable[[sqlite3.Connection], object]]], Path]
 
 
-def pytest_configure() -> None:
-    """Let a request to end (TERM) take the same way as Ctrl-C, so that fixtures stop what they started."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Let a request to end (TERM) take the same way as Ctrl-C, so that fixtures stop what they started; let playbooks that
+    tests run share what each would do for itself (support/callback/preload.py)."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Workers of a run side by side have it from the process that started them.
+    if "PG_CUTOVER_BUILT_MODULES" not in os.environ:
+        built = tempfile.TemporaryDirectory()
+        config.add_cleanup(built.cleanup)
+        os.environ.update(
+            ANSIBLE_CALLBACK_PLUGINS=str(Path(__file__).parent / "support/callback"),
+            ANSIBLE_CALLBACKS_ENABLED="preload",
+            PG_CUTOVER_BUILT_MODULES=built.name,
+        )
 
 
 # Applications under load, with holds of milliseconds: what runs beside these folders of tests/e2e would be measured too.

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -98,38 +96,3 @@ def test_scripts_refuse(command: list[str], environment: dict[str, str], status:
         check=False,
     )
     assert (done.returncode, said in done.stderr) == (status, True), done.stderr
-
-
-PLAY = """
-- hosts: localhost
-  gather_facts: false
-  tasks:
-    - ansible.builtin.assert:
-        that: "'preload' in lookup('ansible.builtin.config', 'CALLBACKS_ENABLED')"
-"""
-
-
-def test_what_workers_need_is_loaded_once(tmp_path: Path) -> None:
-    # A worker is a fork: what the controller has loaded before the first, it need not load.
-    (tmp_path / "play.yml").write_text(PLAY)
-    script = """
-import os, sys
-os.register_at_fork(before=lambda: print("loaded:", [
-    name for name in ("ssh", "local") if any(key.endswith(f"plugins.connection.{name}") for key in sys.modules)]))
-from ansible.cli.playbook import main
-sys.argv[0] = "ansible-playbook"
-main(sys.argv)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script, "-i", "localhost,", str(tmp_path / "play.yml")],
-        env={
-            **os.environ,
-            "ANSIBLE_CALLBACK_PLUGINS": str(MOLECULE / "shared/callback"),
-            "ANSIBLE_CALLBACKS_ENABLED": "preload",
-        },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "loaded: ['ssh', 'local']" in done.stdout.splitlines(), done.stdout + done.stderr
