@@ -33,7 +33,7 @@ PROXY_PACKAGES := haproxy nginx-light pgbouncer curl
 DEMO_PACKAGES := $(DATABASE_PACKAGES) pgbouncer haproxy acl
 
 # What mypy checks: the engine, what wraps it, and what the tests stand on.
-TYPED := $(wildcard .ci/*.py module_utils/cutover library/*.py action_plugins/*.py filter_plugins/*.py tests/support tests/corpus tests/conftest.py molecule/conftest.py molecule/run bench)
+TYPED := $(wildcard .ci/*.py module_utils/cutover library/*.py action_plugins/*.py filter_plugins/*.py tests/support tests/corpus tests/conftest.py molecule/conftest.py molecule/run molecule/shared/files/usercustomize.py bench)
 
 # The configuration holds in any folder, also in one that Ansible would distrust (writable by others).
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
@@ -82,9 +82,9 @@ demo-down: setup ## stop the demo and remove everything of it
 
 # ---------------------------------------------------------------- checks
 
-# What ends within the hour: every provider's scenario of molecule, and not what is marked long.
+# What ends within 70 minutes: each provider's scenario of molecule, a cutover's, and not what is marked long.
 .PHONY: test
-test: SCENARIOS := default docker pgdg rds
+test: SCENARIOS := cutover default docker pgdg rds
 test: lint unit integration software e2e molecule ## the checks, the fast ones first; `long` and further scenarios are apart
 
 .PHONY: lint
