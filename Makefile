@@ -84,7 +84,7 @@ demo-down: setup ## stop the demo and remove everything of it
 
 # What ends within 70 minutes: each provider's scenario of molecule, a cutover's, and not what is marked long.
 .PHONY: test
-test: SCENARIOS := cutover default docker pgdg rds
+test: SCENARIOS := cutover docker default rds pgdg
 test: lint unit integration software e2e molecule ## the checks, the fast ones first; `long` and further scenarios are apart
 
 .PHONY: lint
