@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
+from support import quicker
 from support.postgres import Cluster
 
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
@@ -31,17 +32,13 @@ MakeSqlite = Callable[[Union[str, Callable[[sqlite3.Connection], object]]], Path
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let a request to end (TERM) take the same way as Ctrl-C, so that fixtures stop what they started; let playbooks that
-    tests run share what each would do for itself (support/callback/preload.py)."""
+    tests run share what each would do for itself."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Workers of a run side by side have it from the process that started them.
     if "PG_CUTOVER_BUILT_MODULES" not in os.environ:
-        built = tempfile.TemporaryDirectory()
-        config.add_cleanup(built.cleanup)
-        os.environ.update(
-            ANSIBLE_CALLBACK_PLUGINS=str(Path(__file__).parent / "support/callback"),
-            ANSIBLE_CALLBACKS_ENABLED="preload",
-            PG_CUTOVER_BUILT_MODULES=built.name,
-        )
+        shared = tempfile.TemporaryDirectory()
+        config.add_cleanup(shared.cleanup)
+        os.environ.update(quicker.environment(Path(shared.name)))
 
 
 # Applications under load, with holds of milliseconds: what runs beside these folders of tests/e2e would be measured too.

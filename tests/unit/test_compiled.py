@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a scenario's hosts have compiled of an archive is compiled once, and is what it was."""
+"""What tests and the hosts of scenarios have compiled of an archive is compiled once, and is what it was."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-FILE = Path(__file__).parents[2] / "molecule/shared/files/usercustomize.py"
+from support import quicker
 
 
 @pytest.fixture
@@ -22,14 +23,15 @@ def archive(tmp_path: Path) -> Path:
     return path
 
 
-def imported(archive: Path, folder: Path) -> str:
-    """What the archive's module answers to a Python that keeps things in a folder."""
-    source = FILE.read_text()
-    assert source.count('"/var/cache/pg-cutover-compiled"') == 1
-    (archive.parent / "usercustomize.py").write_text(source.replace("/var/cache/pg-cutover-compiled", str(folder)))
-    script = "import sys; sys.path[:0] = sys.argv[1:]; import usercustomize, sent; print(sent.answer())"
+def imported(archive: Path, folder: Path, first: str = "") -> str:
+    """What the archive's module answers to a Python that keeps things in a folder, after something else was done."""
+    script = f"import shutil, sys; sys.path.insert(0, sys.argv[1]); {first}\nimport sent; print(sent.answer())"
     done = subprocess.run(
-        [sys.executable, "-c", script, str(archive.parent), str(archive)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", script, str(archive), str(folder)],
+        env={**os.environ, **quicker.environment(archive.parent), "PG_CUTOVER_COMPILED": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -61,3 +63,10 @@ def test_what_cannot_be_read_is_compiled_again(archive: Path, tmp_path: Path, co
 def test_without_the_folder_nothing_is_kept(archive: Path, tmp_path: Path) -> None:
     assert imported(archive, tmp_path / "none") == "from the archive"
     assert not (tmp_path / "none").exists()
+
+
+def test_a_folder_that_goes_meanwhile_is_no_failure(archive: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    assert imported(archive, folder, "shutil.rmtree(sys.argv[2])") == "from the archive"
+    assert not folder.exists()
