@@ -82,10 +82,9 @@ demo-down: setup ## stop the demo and remove everything of it
 
 # ---------------------------------------------------------------- checks
 
-# What ends within 70 minutes: each provider's scenario of molecule, a cutover's, and not what is marked long.
+# What ends within 70 minutes: not what is marked long.
 .PHONY: test
-test: SCENARIOS := cutover docker default rds pgdg
-test: lint unit integration software e2e molecule ## the checks, the fast ones first; `long` and further scenarios are apart
+test: lint unit integration software e2e molecule ## the checks, the fast ones first; those that are `long` are apart
 
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint
