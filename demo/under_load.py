@@ -6,20 +6,24 @@
 
 The load begins some seconds before the command and ends some seconds after it. Then every acknowledged write is asked
 for. Exit status: that of the command; if it succeeded, 1 when a request failed, a read was stale or a write was lost.
-An application that does not serve is no reason against the command: it runs, without load and without figures.
+An application that does not serve is no reason against the command: it runs, without load and without figures. So it is with a
+second load on the same demo.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -60,15 +64,46 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 def _under_load(options: argparse.Namespace, folder: Path) -> int:
     if not options.rate:
-        with _ended_with_us(subprocess.Popen(options.command)) as command:
-            return _code(command)
+        return _command(options)
+    with _alone(options.port) as alone:
+        if not alone:
+            return _without_load(
+                options, f"another one is on port {options.port}, and each would take the other's writes for a loss"
+            )
+        return _with_load(options, folder)
+
+
+@contextlib.contextmanager
+def _alone(port: int) -> Iterator[bool]:
+    """Whether no other load of this kind is on a port: each goes by what it wrote to documents itself."""
+    with socket.socket(socket.AF_UNIX) as held:
+        try:
+            # A name of the kernel's, which ends with the process that has it.
+            held.bind(f"\0pg-cutover-load-{port}")
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            yield False
+        else:
+            yield True
+
+
+def _without_load(options: argparse.Namespace, reason: str) -> int:
+    print(f"No load, and so no figures: {reason}", file=sys.stderr)
+    return _command(options)
+
+
+def _command(options: argparse.Namespace) -> int:
+    with _ended_with_us(subprocess.Popen(options.command)) as command:
+        return _code(command)
+
+
+def _with_load(options: argparse.Namespace, folder: Path) -> int:
     journal = Path(options.state_dir) / "journal.jsonl"
     known = len(_events(journal) or [])
     with _ended_with_us(_start_load(options, folder)) as load:
         if not _begun(load, folder, options.before):
-            print(f"No load, and so no figures: {_said(folder)}", file=sys.stderr)
-            with _ended_with_us(subprocess.Popen(options.command)) as command:
-                return _code(command)
+            return _without_load(options, _said(folder))
         with _ended_with_us(subprocess.Popen([*GIVES_WAY, *options.command])) as command:
             code = _code(command)
         time.sleep(options.after)

@@ -122,6 +122,18 @@ def test_without_load_only_the_command_runs(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
 
 
+def test_two_loads_would_not_know_each_others_writes(port: int, tmp_path: Path) -> None:
+    """Found by hand: each told hundreds of stale reads, which were the other's changes."""
+    inner = [*PROGRAM, "--port", str(port), "--rate", "40", "--state-dir", str(tmp_path), "--", "true"]
+    done = under_load(port, tmp_path, *inner)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"No load, and so no figures: another one is on port {port}" in done.stderr
+    assert done.stdout.count("Under load:") == 1
+    assert figures(done.stdout)["stale reads"] == "0"
+    # Once the first has ended, there is room again.
+    assert "Under load:" in under_load(port, tmp_path, "true").stdout
+
+
 def test_an_application_that_does_not_serve_keeps_nobody_from_the_rollback(tmp_path: Path) -> None:
     done = under_load(1, tmp_path, *script("print('ran'); raise SystemExit(3)"))
     assert (done.returncode, done.stdout) == (3, "ran\n")
