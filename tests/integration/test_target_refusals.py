@@ -234,7 +234,7 @@ def test_sessions_do_not_depend_on_what_role_and_database_are_set_to(
     make_sqlite: MakeSqlite, postgres: Cluster, made: Database
 ) -> None:
     settings = {
-        "statement_timeout": "'1ms'", "lock_timeout": "'1ms'", "idle_in_transaction_session_timeout": "'1ms'", "search_path": "nowhere",
+        "statement_timeout": "'2ms'", "lock_timeout": "'1ms'", "idle_in_transaction_session_timeout": "'1ms'", "search_path": "nowhere",
         "datestyle": "'German'", "timezone": "'Asia/Kathmandu'", "bytea_output": "escape", "extra_float_digits": "-15", "client_encoding": "LATIN1",
         "standard_conforming_strings": "off", "intervalstyle": "sql_standard", "default_transaction_isolation": "serializable",
     }  # fmt: skip

@@ -143,8 +143,11 @@ def connect(
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:
-            for name, value in {**({} if bare else _SETTINGS), **(settings or {})}.items():
-                cursor.execute("SELECT set_config(%s, %s, false)", (name, value))
+            wanted = {**({} if bare else _SETTINGS), **(settings or {})}
+            if wanted:
+                # One statement: each is a round trip, and until it has run a role's own statement_timeout holds.
+                calls = ", ".join(["set_config(%s, %s, false)"] * len(wanted))
+                cursor.execute(f"SELECT {calls}", [text for pair in wanted.items() for text in pair])
         connection.autocommit = autocommit
     except psycopg2.Error as error:
         connection.close()
