@@ -88,6 +88,13 @@ def rows(name: str) -> list[str]:
         return [value for (value,) in cursor.fetchall()]
 
 
+def take_away() -> None:
+    """Applications first: their folder tells who they are."""
+    for name in PORTS:
+        application("stop", name)
+    playbook(HERE / "down.yml")
+
+
 @pytest.fixture
 def tenants() -> Iterator[None]:
     """Two of them, and no cluster."""
@@ -95,15 +102,13 @@ def tenants() -> Iterator[None]:
         pytest.skip("creates a cluster: needs root")
     if STACK.exists():
         # Left from a test run that was killed.
-        playbook(HERE / "down.yml")
+        take_away()
     try:
         for name in ("acme", "globex"):
             tenant(name, f"INSERT INTO items (name) VALUES ('{name}'), ('b')")
         yield
     finally:
-        for name in PORTS:
-            application("stop", name)
-        playbook(HERE / "down.yml")
+        take_away()
         listed = subprocess.run(["pg_lsclusters"], capture_output=True, text=True, check=True).stdout
         assert not STACK.exists()
         assert CLUSTER not in listed
